@@ -1,0 +1,19 @@
+"""partwise: a WebDAV server that judges, stores and reports every part of an upload as it arrives."""
+
+from partwise.app import make_app
+from partwise.config import Config
+from partwise.errors import Failure, Issue, RuleFailed, SchemaInvalid
+from partwise.intake.validators.base import Candidate, Validator, ValidatorFactory, Waiting
+
+__all__ = [
+    "Candidate",
+    "Config",
+    "Failure",
+    "Issue",
+    "RuleFailed",
+    "SchemaInvalid",
+    "Validator",
+    "ValidatorFactory",
+    "Waiting",
+    "make_app",
+]

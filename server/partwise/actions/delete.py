@@ -1,0 +1,22 @@
+"""DELETE (RFC 4918 §9.6)."""
+
+from __future__ import annotations
+
+from partwise.actions.gate import Gate
+from partwise.errors import NotFound
+from partwise.protocol.paths import Path
+from partwise.storage.base import Resource, Store
+
+
+def delete(store: Store, path: Path, gate: Gate, *, slash: bool) -> None:
+    """Remove a file, or a collection with all its members. ``slash``: the name ended with one.
+
+    Raises NotFound, NotAllowed, PreconditionFailed.
+    """
+
+    def check(standing: Resource | None) -> None:
+        if slash and standing is not None and not standing.collection:
+            raise NotFound("There is no collection under this address.")
+        gate.check(standing)
+
+    store.delete(path, check)

@@ -1,0 +1,30 @@
+"""Which methods fit which kind of resource (``Allow``, RFC 9110 §10.2.1)."""
+
+from __future__ import annotations
+
+from partwise.errors import NotFound
+from partwise.protocol.paths import Path
+from partwise.storage.base import Resource, Store
+
+COLLECTION = ("OPTIONS", "GET", "HEAD", "POST", "PROPFIND", "DELETE")
+FILE = ("OPTIONS", "GET", "HEAD", "PUT", "PROPFIND", "DELETE")
+UNMAPPED = ("OPTIONS", "PUT", "MKCOL")
+SERVICE = ("OPTIONS", "GET", "HEAD")
+
+#: The containers that POST takes (``Accept-Post``, W3C LDP §7.1).
+CONTAINERS = ("multipart/form-data", "multipart/mixed", "multipart/related")
+
+
+def fitting(standing: Resource | None) -> tuple[str, ...]:
+    """The methods that make sense on what stands under a name."""
+    if standing is None:
+        return UNMAPPED
+    return COLLECTION if standing.collection else FILE
+
+
+def allowed(store: Store, path: Path) -> tuple[str, ...]:
+    """As :func:`fitting`, of what stands there now."""
+    try:
+        return fitting(store.stat(path))
+    except NotFound:
+        return fitting(None)

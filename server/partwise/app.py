@@ -1,0 +1,84 @@
+"""make_app: the one place that knows all rooms, and the only one that names a concrete store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from partwise.auth.policy import Policy
+from partwise.batch.archive import Archive
+from partwise.config import Config
+from partwise.handlers.context import SERVICES, Services
+from partwise.handlers.dispatch import handle
+from partwise.handlers.expect import leave_to_handler
+from partwise.handlers.hop import Hop
+from partwise.intake.admission import Admission
+from partwise.intake.pipeline import Intake
+from partwise.intake.validators.base import ValidatorFactory
+from partwise.intake.validators.builtin import builtin_validators
+from partwise.intake.validators.schemas import load_schemas
+from partwise.protocol.media_types import AcceptedTypes
+from partwise.protocol.paths import Mount
+from partwise.storage.committer import Committer
+from partwise.storage.local.store import LocalStore
+
+#: Seconds between two looks at what has grown old.
+_SWEEP = 3600
+
+
+def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web.Application:
+    """The application that serves ``config.directory``. ``validators`` judge after the built-in ones.
+
+    Raises OSError if the folder cannot be read and written, ValueError for schemas that cannot be used or a served folder
+    that holds the service prefix as a name.
+    """
+    if os.path.lexists(config.directory / config.service_prefix):
+        raise ValueError(
+            f"the folder has an entry named {config.service_prefix!r}, which the server reserves; "
+            "choose another name with --service-prefix"
+        )
+    schemas = None if config.schemas is None else load_schemas(config.schemas)
+    factories = (*builtin_validators(schemas), *validators)
+    # The largest request that aiohttp would read by itself; we read all bodies as streams and count them.
+    app = web.Application(client_max_size=0)
+
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        store = LocalStore(os.fspath(config.directory))
+        committer = Committer(store)
+        hop = Hop()
+        archive = Archive(os.path.join(store.state_folder(), "reports"), config.keep_reports)
+        intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
+        policy = Policy(config.may_read, config.may_write)
+        app[SERVICES] = Services(config, make_mount(config), policy, store, committer, intake, archive, hop)
+        sweeper = asyncio.create_task(_sweep(archive, hop))
+        yield
+        sweeper.cancel()
+        await asyncio.gather(sweeper, return_exceptions=True)
+        await asyncio.to_thread(committer.close)
+        hop.close()
+        store.close()
+
+    app.cleanup_ctx.append(services)
+    # One route for everything: targets are read by our own rules, see protocol.paths.
+    app.router.add_route("*", "/{target:.*}", handle, expect_handler=leave_to_handler)
+    return app
+
+
+def make_mount(config: Config) -> Mount:
+    """Where the folder stands in the space of URLs."""
+    prefix = "/".join(quote(part, safe="!$()*+,;=:@~") for part in config.prefix.rstrip("/").split("/"))
+    if config.public_url is None:
+        return Mount(prefix, prefix, None, config.service_prefix)
+    public = urlsplit(config.public_url)
+    return Mount(prefix, public.path.rstrip("/"), f"{public.scheme}://{public.netloc}", config.service_prefix)
+
+
+async def _sweep(archive: Archive, hop: Hop) -> None:
+    while True:
+        await hop.run(archive.sweep, time.time())
+        await asyncio.sleep(_SWEEP)

@@ -1,0 +1,51 @@
+"""The report as an RFC 4918 multistatus document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partwise.batch.outcome import Outcome, Summary
+from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, shortened, status_response, text
+
+media_type = "application/xml"
+content_type = "application/xml; charset=utf-8"
+keep_alive = b"\n"
+
+
+def head(collection: str) -> bytes:
+    return MULTISTATUS_OPEN.encode()
+
+
+def rows(outcomes: Sequence[Outcome]) -> bytes:
+    return "".join(map(_row, outcomes)).encode()
+
+
+def _row(outcome: Outcome) -> str:
+    item = f'<P:item index="{outcome.index}" name="{text(shortened(outcome.name, 500))}"'
+    for name, value in (
+        ("size", outcome.size),
+        ("etag", outcome.etag),
+        ("digest", outcome.digest),
+        ("content-id", outcome.content_id),
+    ):
+        if value is not None:
+            item += f' {name}="{text(str(value))}"'
+    return status_response(
+        outcome.href, outcome.status, outcome.failure, location=outcome.location, extension=item + "/>"
+    )
+
+
+def end(summary: Summary) -> bytes:
+    ignored = f' ignored="{summary.ignored}"' if summary.ignored else ""
+    return (
+        f"<D:responsedescription>{sentence(summary)}</D:responsedescription>\n"
+        f'<P:summary items="{summary.items}" stored="{summary.stored}" failed="{summary.failed}" '
+        f'bytes="{summary.bytes}"{ignored} batch="{summary.batch}" state="{summary.state}"/>\n{MULTISTATUS_CLOSE}'
+    ).encode()
+
+
+def sentence(summary: Summary) -> str:
+    """``2 items: 1 stored, 1 failed``."""
+    items = "1 item" if summary.items == 1 else f"{summary.items} items"
+    broken = "; the upload broke off" if summary.state == "aborted" else ""
+    return f"{items}: {summary.stored} stored, {summary.failed} failed{broken}"

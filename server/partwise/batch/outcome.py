@@ -1,0 +1,118 @@
+"""What became of one item, as it stands in the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from partwise.errors import Failure, Issue
+from partwise.protocol.multistatus import MAX_ISSUES, shortened
+
+#: Characters of a client's own words kept in a row, so that a row stays below 8 KiB.
+_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row. ``index`` counts the items of the request from 1.
+
+    ``href`` names the item within the report: its target, or ``<collection>?batch=…&item=…`` where it has no usable or no
+    unused one; then ``location`` is the target of a stored item. ``size`` in bytes; ``etag`` with its quotes.
+    """
+
+    index: int
+    href: str
+    status: int
+    name: str
+    size: int | None = None
+    etag: str | None = None
+    digest: str | None = None
+    content_id: str | None = None
+    location: str | None = None
+    failure: Failure | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The last word of a report. ``state``: running, complete or aborted; ``ignored``: form fields that mean nothing."""
+
+    batch: str
+    items: int = 0
+    stored: int = 0
+    failed: int = 0
+    bytes: int = 0
+    ignored: int = 0
+    state: str = "running"
+
+
+def dump(outcome: Outcome) -> bytes:
+    """One line of the log."""
+    record: dict[str, Any] = {"index": outcome.index, "href": outcome.href, "status": int(outcome.status)}
+    record["name"] = shortened(outcome.name, _KEPT)
+    for key in ("size", "etag", "digest", "content_id", "location"):
+        value = getattr(outcome, key)
+        if value is not None:
+            record[key] = value
+    if outcome.failure is not None:
+        record["error"] = _dump_failure(outcome.failure)
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def _dump_failure(failure: Failure) -> dict[str, Any]:
+    record: dict[str, Any] = {"kind": _kind(failure).__name__, "text": shortened(failure.text, _KEPT)}
+    if failure.issues:
+        record["issues"] = [
+            {key: shortened(value, _KEPT) if isinstance(value, str) else value for key, value in asdict(issue).items()}
+            for issue in failure.issues[:MAX_ISSUES]
+        ]
+        if len(failure.issues) > MAX_ISSUES:
+            record["more"] = len(failure.issues) - MAX_ISSUES
+    if failure.limit is not None:
+        record["limit"] = failure.limit
+    if failure.accepted:
+        record["accepted"] = list(failure.accepted)
+    if failure.href is not None:
+        record["href"] = failure.href
+    return record
+
+
+def load(line: bytes) -> Outcome:
+    """The inverse of :func:`dump`."""
+    record = json.loads(line)
+    error = record.pop("error", None)
+    return Outcome(**record, failure=None if error is None else _load_failure(error))
+
+
+def _load_failure(record: dict[str, Any]) -> Failure:
+    issues = tuple(Issue(**issue) for issue in record.get("issues", ()))
+    # Issues that were counted only are counted again.
+    issues += (Issue(""),) * record.get("more", 0)
+    kind = _KINDS[record["kind"]]
+    return kind(
+        record["text"],
+        issues=issues,
+        limit=record.get("limit"),
+        accepted=tuple(record.get("accepted", ())),
+        href=record.get("href"),
+    )
+
+
+def _every_kind(kind: type[Failure]) -> dict[str, type[Failure]]:
+    found = {kind.__name__: kind}
+    for below in kind.__subclasses__():
+        if below.__module__ == Failure.__module__:
+            found |= _every_kind(below)
+    return found
+
+
+_KINDS = _every_kind(Failure)
+
+
+def _kind(failure: Failure) -> type[Failure]:
+    """The meaning in our own tree; an application's subclass is told as what it refines."""
+    return next(cls for cls in type(failure).__mro__ if cls.__name__ in _KINDS and cls is _KINDS[cls.__name__])

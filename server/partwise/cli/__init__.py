@@ -1,0 +1,27 @@
+"""The command line: ``partwise serve``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from partwise.cli import serve
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line and exit code 2."""
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script. Returns the exit code."""
+    parser = _Parser(prog="partwise", description="Judges, stores and reports every part of an upload as it arrives.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    serve.add_command(commands)
+    options = parser.parse_args(arguments)
+    code: int = options.run(options)
+    return code

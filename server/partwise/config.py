@@ -1,0 +1,141 @@
+"""The settings, typed and validated: flags beat the environment (``PARTWISE_…``), which beats a TOML file."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from partwise.protocol.media_types import AcceptedTypes
+
+Size = Annotated[int, Field(gt=0)]
+
+
+class Config(BaseSettings):
+    """Everything an operator can set. Sizes in bytes, times in seconds; ``None`` as a limit: bounded by the disk alone."""
+
+    model_config = SettingsConfigDict(env_prefix="PARTWISE_", frozen=True, extra="forbid")
+
+    #: The served folder; it must exist.
+    directory: Path
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: The path under which requests arrive.
+    prefix: str = "/"
+    #: How the outside world sees the folder's root, where a proxy stands in front.
+    public_url: str | None = None
+    #: The reserved name directly below the prefix.
+    service_prefix: Annotated[str, Field(pattern=r"[A-Za-z0-9._~-]+")] = "-"
+    #: What somebody without credentials may do. Not said: on loopback everything, elsewhere the server does not start.
+    anonymous: Literal["read", "write"] | None = None
+    #: Does the report begin before the upload has ended? ``auto``: for clients that can certainly read it.
+    early: Literal["auto", "always", "never"] = "auto"
+    #: Networks of clients or proxies that can read an early report.
+    early_peers: tuple[str, ...] = ()
+    #: A folder of XML schemas; items in their namespaces are validated.
+    schemas: Path | None = None
+    #: The media types that are taken, such as ``image/*``.
+    accept: tuple[str, ...] = ("*/*",)
+
+    max_item_size: Size | None = None
+    max_batch_size: Size | None = None
+    #: A name and its fate take about 200 bytes of memory each while a batch runs.
+    max_items: Size = 200_000
+    #: A DAV: request body; real ones have a few KiB.
+    max_protocol_body: Size = 64 * 1024
+    #: Header fields of a request; long ``If`` headers are legal, so more than usual.
+    max_header: Size = 64 * 1024
+    #: Parts of one range request; more are a way to make a server work (RFC 9110 §14.2).
+    max_ranges: Size = 64
+    #: ``Depth: infinity`` for PROPFIND.
+    infinite_depth: bool = True
+    #: How long judges that a validator asked may take.
+    judge_timeout: Annotated[float, Field(gt=0)] = 60.0
+    #: How long the report of an ended batch is kept.
+    keep_reports: Annotated[int, Field(ge=0)] = 24 * 3600
+    #: How long running requests may go on when the server is told to stop.
+    grace: Annotated[float, Field(ge=0)] = 10.0
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not value.startswith("/") or any(c in value for c in "?#%\\ ") or "//" in value or "/." in value:
+            raise ValueError("must be a path such as /files")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+                raise ValueError("must be a URL such as https://files.example.org/share")
+        return value
+
+    @field_validator("accept")
+    @classmethod
+    def _accept(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AcceptedTypes(value)
+        return value
+
+    @field_validator("early_peers")
+    @classmethod
+    def _early_peers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @property
+    def on_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def may_write(self) -> bool:
+        """May somebody without credentials write?"""
+        return self.anonymous == "write" or (self.anonymous is None and self.on_loopback)
+
+    @property
+    def may_read(self) -> bool:
+        return self.anonymous is not None or self.on_loopback
+
+
+def load(file: Path | None, flags: dict[str, Any]) -> Config:
+    """Flags, environment and file together. Raises ValueError with one sentence that names the setting."""
+
+    class WithFile(Config):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if file is None:
+                return init_settings, env_settings
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    if file is not None and not file.is_file():
+        raise ValueError(f"the configuration file {file} does not exist")
+    try:
+        return WithFile(**flags)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_sentence, error.errors()))) from None
+
+
+def _sentence(problem: object) -> str:
+    assert isinstance(problem, dict)
+    name = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}"
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"

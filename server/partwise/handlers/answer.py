@@ -1,0 +1,64 @@
+"""How a failure becomes a response, and the headers that every answer shares."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from partwise.actions.methods import COLLECTION, CONTAINERS
+from partwise.batch.forms import Form
+from partwise.errors import Failure, RangeUnsatisfiable, TryAgain, UnsupportedType, WrongKind, reason
+from partwise.protocol.media_types import choose
+from partwise.protocol.multistatus import error_document
+from partwise.protocol.ranges import content_range
+from partwise.web import pages
+
+XML = "application/xml; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+#: Seconds after which a client may try again (``Retry-After``).
+_RETRY = 5
+
+PAGE_HEADERS = {
+    hdrs.CONTENT_TYPE: HTML,
+    hdrs.CACHE_CONTROL: "no-store",
+    "Content-Security-Policy": pages.CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def form_headers(form: Form) -> dict[str, str]:
+    """The headers of a report in this form."""
+    if form.media_type == "text/html":
+        return dict(PAGE_HEADERS)
+    return {hdrs.CONTENT_TYPE: form.content_type, hdrs.CACHE_CONTROL: "no-store"}
+
+
+def failure_response(request: web.Request, failure: Failure, home: str) -> web.Response:
+    """``DAV:error`` for programs, a page for a person whose browser asks for HTML. ``home`` is the href of the root."""
+    headers = {hdrs.CACHE_CONTROL: "no-store", **_headers(failure)}
+    status = failure.status
+    if choose(request.headers.get(hdrs.ACCEPT), ("application/xml", "text/xml", "text/html")) == "text/html":
+        body = pages.error_page(status, reason(status), failure.text, home)
+        headers |= PAGE_HEADERS
+    else:
+        body = error_document(failure)
+        headers[hdrs.CONTENT_TYPE] = XML
+    encoded = body.encode("utf-8", "replace")
+    return web.Response(status=status, reason=reason(status), body=encoded, headers=headers)
+
+
+def _headers(failure: Failure) -> dict[str, str]:
+    match failure:
+        case WrongKind():
+            # RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
+            return {hdrs.ALLOW: ", ".join(failure.accepted or COLLECTION)}
+        case RangeUnsatisfiable():
+            return {hdrs.CONTENT_RANGE: content_range(None, failure.limit or 0)}
+        case UnsupportedType():
+            # RFC 9110 §12.5.3: with a 415 it tells which codings would have been taken.
+            return {"Accept-Encoding": "identity", "Accept-Post": ", ".join(CONTAINERS)}
+        case TryAgain():
+            return {hdrs.RETRY_AFTER: str(_RETRY)}
+        case _:
+            return {}

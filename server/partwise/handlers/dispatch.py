@@ -1,0 +1,75 @@
+"""From a request to its verb, and from any failure to its response: the one ``try`` around everything."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from partwise.actions.methods import COLLECTION
+from partwise.errors import Failure, NotImplementedHere, TryAgain
+from partwise.handlers.answer import failure_response
+from partwise.handlers.context import SERVICES, Call
+from partwise.handlers.delete import delete
+from partwise.handlers.expect import check_expectation
+from partwise.handlers.get import get
+from partwise.handlers.mkcol import mkcol
+from partwise.handlers.options import options
+from partwise.handlers.post import post
+from partwise.handlers.propfind import propfind
+from partwise.handlers.put import put
+from partwise.handlers.service import service
+
+log = logging.getLogger(__name__)
+
+Verb = Callable[[Call], Awaitable[web.StreamResponse]]
+
+VERBS: dict[str, Verb] = {
+    "OPTIONS": options,
+    "GET": get,
+    "HEAD": get,
+    "PUT": put,
+    "POST": post,
+    "DELETE": delete,
+    "MKCOL": mkcol,
+    "PROPFIND": propfind,
+}
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    """Every request of the application."""
+    services = request.app[SERVICES]
+    home = services.mount.href((), collection=True)
+    try:
+        return await _answer(request)
+    except Failure as failure:
+        response = failure_response(request, failure, home)
+    except (ConnectionError, web.HTTPException):
+        raise
+    except Exception:
+        log.exception("%s failed", request.method)
+        response = failure_response(request, TryAgain("The server failed for a reason of its own. Try again."), home)
+    if request.writer.output_size:
+        # A response has begun; only cutting it short tells the client that it is not whole.
+        raise ConnectionAbortedError("failed in the middle of a response")
+    if hdrs.EXPECT in request.headers and not request.content.total_bytes:
+        # The client still waits to be asked for its body; it will not come, nor can the next request be found.
+        response.force_close()
+    return response
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    if request.method not in VERBS:
+        raise NotImplementedHere(f"The method {request.method[:40]} is not known here.")
+    check_expectation(request)
+    # aiohttp's own reading of the target decodes too early and cuts at "#".
+    raw = request.raw_path
+    if raw == "*" and request.method == "OPTIONS":
+        return web.Response(headers={hdrs.ALLOW: ", ".join(dict.fromkeys((*COLLECTION, "PUT", "MKCOL")))})
+    target = services.mount.parse(raw)
+    call = Call(services, request, target)
+    if target.service:
+        return await service(call)
+    return await VERBS[request.method](call)

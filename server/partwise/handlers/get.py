@@ -1,0 +1,151 @@
+"""GET and HEAD."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+
+from partwise.actions.listing import listing
+from partwise.actions.properties import media_type
+from partwise.actions.read import Representation, judge, represent
+from partwise.batch.forms import choose_form
+from partwise.errors import NotFound
+from partwise.handlers.answer import PAGE_HEADERS
+from partwise.handlers.context import Call
+from partwise.handlers.single_item import asked_item, single_item
+from partwise.handlers.stream import stream_blocks
+from partwise.protocol.conditions import Conditions
+from partwise.protocol.dates import format_http_date
+from partwise.protocol.ranges import ByteRange, content_range
+from partwise.storage.base import OpenFile, Resource
+
+#: Types that can hold scripts. What users stored must not act with the rights of this origin.
+_ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+_SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """A file, whole or in parts; a collection as a page for a person."""
+    call.services.policy.require_read()
+    conditions = Conditions.parse(call.header)
+    found = await call.services.hop.run(_look_up, call, conditions)
+    if isinstance(found, Resource):
+        if (asked := asked_item(call.target.query)) is not None:
+            return await single_item(call, *asked)
+        return await _collection(call, found)
+    return await _file(call, found)
+
+
+def _look_up(call: Call, conditions: Conditions) -> Resource | Representation:
+    """One hop: what stands there, and if it is a file all that is needed to send it."""
+    services, target = call.services, call.target
+    resource = services.store.stat(target.path)
+    if resource.collection:
+        judge(resource, conditions)
+        return resource
+    if target.slash:
+        raise NotFound("There is no collection under this address.")
+    ranged = call.header(hdrs.RANGE) if call.request.method == "GET" else None
+    return represent(services.store, resource, conditions, ranged, services.config.max_ranges)
+
+
+async def _collection(call: Call, resource: Resource) -> web.StreamResponse:
+    services = call.services
+    choose_form(call.header(hdrs.ACCEPT))  # a client that takes neither HTML nor XML gets 406, as for a report
+    headers = dict(PAGE_HEADERS)
+    if not call.target.slash:
+        # RFC 4918 §5.2: served all the same, and told its name with the slash.
+        headers[hdrs.CONTENT_LOCATION] = services.mount.href(resource.path, collection=True)
+    pieces = listing(services.store, services.mount, resource.path, may_write=services.policy.may_write)
+    return await stream_blocks(call, HTTPStatus.OK, headers, pieces)
+
+
+async def _file(call: Call, found: Representation) -> web.StreamResponse:
+    if not found.modified:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_validators(found.resource))
+    headers = _validators(found.resource) | _content_headers(found.resource)
+    if found.file is None:
+        return web.Response(body=found.content, headers=headers)
+    with closing(found.file) as file:
+        if found.ranges is None:
+            return await _send(call, headers, HTTPStatus.OK, file, [(b"", ByteRange(0, found.resource.size))], b"")
+        size = found.resource.size
+        if len(found.ranges) == 1:
+            headers[hdrs.CONTENT_RANGE] = content_range(found.ranges[0], size)
+            return await _send(call, headers, HTTPStatus.PARTIAL_CONTENT, file, [(b"", found.ranges[0])], b"")
+        # RFC 9110 §14.6: multipart/byteranges
+        boundary = secrets.token_hex(16)
+        parts = list(_parts(found.ranges, size, headers[hdrs.CONTENT_TYPE], boundary))
+        headers[hdrs.CONTENT_TYPE] = f"multipart/byteranges; boundary={boundary}"
+        end = f"\r\n--{boundary}--\r\n".encode()
+        return await _send(call, headers, HTTPStatus.PARTIAL_CONTENT, file, parts, end)
+
+
+def _parts(ranges: tuple[ByteRange, ...], size: int, kind: str, boundary: str) -> Iterator[tuple[bytes, ByteRange]]:
+    for one in ranges:
+        head = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {content_range(one, size)}\r\n\r\n"
+        yield head.encode(), one
+
+
+def _validators(resource: Resource) -> dict[str, str]:
+    return {
+        hdrs.ETAG: f'"{resource.etag}"',
+        hdrs.LAST_MODIFIED: format_http_date(resource.modified_ns // 1_000_000_000),
+        hdrs.CACHE_CONTROL: "no-cache",
+    }
+
+
+def _content_headers(resource: Resource) -> dict[str, str]:
+    kind = media_type(resource.path[-1])
+    headers = {hdrs.CONTENT_TYPE: kind, hdrs.ACCEPT_RANGES: "bytes", "X-Content-Type-Options": "nosniff"}
+    if kind in _ACTIVE:
+        headers["Content-Security-Policy"] = _SANDBOX
+    return headers
+
+
+async def _send(
+    call: Call,
+    headers: dict[str, str],
+    status: int,
+    file: OpenFile,
+    parts: list[tuple[bytes, ByteRange]],
+    end: bytes,
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = sum(len(head) + part.stop - part.start for head, part in parts) + len(end)
+    await response.prepare(call.request)
+    if call.request.method == "HEAD":
+        await response.write_eof()
+        return response
+    loop, request = asyncio.get_running_loop(), call.request
+    with io.FileIO(file.fileno(), closefd=False) as source:
+        for head, part in parts:
+            if head:
+                await response.write(head)
+            count = part.stop - part.start
+            if count == 0:
+                continue
+            if request.transport is None:
+                raise ConnectionResetError("the client went away")
+            # A cold file would be read from disk inside the event loop.
+            await call.services.hop.run(_will_need, file, part)
+            if await loop.sendfile(request.transport, source, part.start, count) < count:
+                # Cut short by hand meanwhile. Only closing tells the client that what it has is not all.
+                raise ConnectionAbortedError("the file became shorter while it was sent")
+    if end:
+        await response.write(end)
+    await response.write_eof()
+    return response
+
+
+def _will_need(file: OpenFile, part: ByteRange) -> None:
+    if hasattr(os, "posix_fadvise"):
+        count = min(part.stop - part.start, 8 * 1024 * 1024)
+        os.posix_fadvise(file.fileno(), part.start, count, os.POSIX_FADV_WILLNEED)

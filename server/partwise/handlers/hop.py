@@ -1,0 +1,72 @@
+"""The one way from the event loop to a thread.
+
+Work that belongs to one upload goes to a *lane*, a single thread, because parsers of validators must never be used from
+two threads. There are few lanes, since two busy threads already slow every small request down. Everything else that is
+short goes to the readers. A hop is shielded: a cancelled caller still waits for the running step, so that nothing is
+abandoned inside a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lane:
+    """One thread, for everything that one upload does."""
+
+    def __init__(self, number: int) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"partwise-lane-{number}")
+        #: Uploads pinned to this lane now.
+        self.pinned = 0
+
+    def __enter__(self) -> Lane:
+        self.pinned += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pinned -= 1
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await _hop(self._executor, function, *args, **kwargs)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+
+class Hop:
+    """The threads of one process. ``lanes`` for uploads and walks, ``readers`` for what is short."""
+
+    def __init__(self, lanes: int = 2, readers: int = 8) -> None:
+        self._lanes = [Lane(number) for number in range(lanes)]
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="partwise-reader")
+
+    def lane(self) -> Lane:
+        """The lane with the fewest uploads. Use it in a ``with`` statement, for the life of the upload."""
+        return min(self._lanes, key=lambda lane: lane.pinned)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await _hop(self._readers, function, *args, **kwargs)
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+        self._readers.shutdown()
+
+
+async def _hop(executor: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    step = asyncio.get_running_loop().run_in_executor(executor, lambda: function(*args, **kwargs))
+    try:
+        return await asyncio.shield(step)
+    except asyncio.CancelledError:
+        while not step.done():
+            try:
+                await asyncio.wait([step])
+            except asyncio.CancelledError:
+                continue
+        raise

@@ -1,0 +1,101 @@
+"""POST to a collection: a batch of items, judged one by one and reported while they arrive."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import hdrs, web
+
+from partwise.actions.gate import Gate
+from partwise.actions.methods import CONTAINERS, FILE
+from partwise.batch import steering as steer
+from partwise.batch.containers import Container, FormContainer, MixedContainer
+from partwise.batch.forms import choose_form
+from partwise.batch.session import BatchLimits
+from partwise.batch.steering import Steering
+from partwise.errors import CrossSite, Malformed, NotFound, TooLarge, UnsupportedType, WrongKind
+from partwise.handlers.add_member import add_member
+from partwise.handlers.context import Call
+from partwise.handlers.expect import check_expectation
+from partwise.handlers.upload import Upload
+from partwise.protocol.conditions import Conditions
+from partwise.protocol.media_types import MediaType, parse_media_type
+from partwise.protocol.multipart import MultipartDecoder
+from partwise.storage.base import Resource
+
+
+async def post(call: Call) -> web.StreamResponse:
+    """Everything that speaks against the whole request is said here, before the head of a 207 can be sent."""
+    call.services.policy.require_write()
+    check_origin(call)
+    kind = _content_type(call)
+    collection = await call.services.hop.run(_collection, call)
+    Gate(Conditions.parse(call.header), if_header=call.header("If")).check(collection)
+    if "add-member" in parse_qs(call.target.query, keep_blank_values=True, max_num_fields=100):
+        return await add_member(call)
+    container, decoder = _container(call, kind)
+    form = choose_form(call.header(hdrs.ACCEPT))
+    steering = _steering(call)
+    _check_length(call)
+    check_expectation(call.request)
+    limits = BatchLimits(items=call.services.config.max_items)
+    return await Upload(call, form, container, decoder, steering, limits).run()
+
+
+def check_origin(call: Call) -> None:
+    """A page of another site must not make its visitor's browser write here. Raises CrossSite."""
+    request, mount = call.request, call.services.mount
+    origin = request.headers.get(hdrs.ORIGIN)
+    foreign = (
+        origin is not None and origin.lower() != (mount.origin or "").lower() and not _same_host(origin, request.host)
+    )
+    if foreign or request.headers.get("Sec-Fetch-Site", "").lower() == "cross-site":
+        raise CrossSite("This form was sent by a page of another site; open the folder here and send it again.")
+
+
+def _same_host(origin: str, host: str) -> bool:
+    # The scheme is not compared: behind a proxy that ends TLS, the browser's differs from ours.
+    return urlsplit(origin).netloc.lower() == host.lower()
+
+
+def _collection(call: Call) -> Resource:
+    resource = call.services.store.stat(call.target.path)
+    if not resource.collection:
+        if call.target.slash:
+            raise NotFound("There is no collection under this address.")
+        raise WrongKind("Items can be posted to a collection only; this is a file.", accepted=FILE)
+    return resource
+
+
+def _content_type(call: Call) -> MediaType | None:
+    value = call.header(hdrs.CONTENT_TYPE)
+    return None if value is None else parse_media_type(value)
+
+
+def _container(call: Call, kind: MediaType | None) -> tuple[Container, MultipartDecoder]:
+    """Raises UnsupportedType for another container, Malformed for a missing or illegal boundary."""
+    if kind is None or kind.essence not in CONTAINERS:
+        raise UnsupportedType(
+            "Send items as multipart/form-data, multipart/mixed or multipart/related.", accepted=CONTAINERS
+        )
+    if (coding := call.header(hdrs.CONTENT_ENCODING) or "").strip().lower() not in ("", "identity"):
+        raise UnsupportedType(f"The coding {coding!r} is not taken here; send the bytes as they are.")
+    boundary = kind.parameter("boundary")
+    if boundary is None:
+        raise Malformed("The Content-Type has no boundary.")
+    decoder = MultipartDecoder(boundary.encode("utf-8", "surrogateescape"))
+    mount, path = call.services.mount, call.target.path
+    if kind.essence == "multipart/form-data":
+        return FormContainer(mount, path), decoder
+    return MixedContainer(mount, path, call.request.host), decoder
+
+
+def _steering(call: Call) -> Steering:
+    headers = steer.from_headers(call.header("Overwrite"), call.header("Prefer"), call.header("Incremental"))
+    return steer.from_query(call.target.query).under(headers)
+
+
+def _check_length(call: Call) -> None:
+    limit, length = call.services.config.max_batch_size, call.request.content_length
+    if limit is not None and length is not None and length > limit:
+        raise TooLarge(f"An upload may have {limit} bytes at most; send it in parts.", limit=limit)

@@ -1,0 +1,36 @@
+"""``<collection>?batch=<id>&item=<n>``: one row of a report, the name of an item that has no usable target."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from aiohttp import hdrs, web
+
+from partwise.batch.forms import choose_form
+from partwise.batch.outcome import Summary
+from partwise.errors import NotFound
+from partwise.handlers.answer import form_headers
+from partwise.handlers.context import Call
+
+
+def asked_item(query: str) -> tuple[str, int] | None:
+    """The batch and index that a query names, ``None`` if it names none."""
+    fields = parse_qs(query, max_num_fields=20) if "batch=" in query else {}
+    try:
+        return fields["batch"][0], int(fields["item"][0])
+    except (KeyError, ValueError):
+        return None
+
+
+async def single_item(call: Call, batch: str, index: int) -> web.Response:
+    """Raises NotFound when there is no such row (any more)."""
+    form = choose_form(call.header(hdrs.ACCEPT))
+    outcome = await call.services.hop.run(call.services.archive.item, batch, index)
+    if outcome is None:
+        raise NotFound("There is no such item; reports are kept for a limited time.")
+    good = int(outcome.good)
+    summary = Summary(batch, 1, good, 1 - good, (outcome.size or 0) * good, state="complete")
+    home = call.services.mount.href(call.target.path, collection=True)
+    body = form.head(home) + form.rows([outcome]) + form.end(summary)
+    return web.Response(status=HTTPStatus.OK, body=body, headers=form_headers(form))

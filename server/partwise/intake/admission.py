@@ -1,0 +1,69 @@
+"""Admission: everything that can be judged before the first byte, in the order of ``docs/status-codes.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from partwise.errors import NotFound, OutOfSpace, ParentMissing, TooLarge, UnsupportedType, WrongKind
+from partwise.intake.item import Item
+from partwise.protocol.media_types import AcceptedTypes
+from partwise.storage.base import Resource, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The rules of this server for any body. ``max_size`` in bytes, ``None``: bounded by the disk alone."""
+
+    store: Store
+    accepted: AcceptedTypes
+    max_size: int | None = None
+
+    def admit(self, item: Item) -> None:
+        """Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace or what the gate raises."""
+        standing = self._kind(item)
+        self._parent(item, standing)
+        self.admit_type(item.candidate.media_type)
+        self.admit_size(item.length if item.length is not None else item.candidate.length)
+        item.check(standing)
+
+    def _kind(self, item: Item) -> Resource | None:
+        try:
+            standing = self.store.stat(item.path)
+        except NotFound:
+            return None
+        if standing.collection:
+            raise WrongKind("A collection stands under this name; a file cannot take its place.")
+        return standing
+
+    def _parent(self, item: Item, standing: Resource | None) -> None:
+        """Everything above the item is a collection, or missing where the batch may make it."""
+        if standing is not None:
+            return
+        for length in range(len(item.path) - 1, 0, -1):
+            try:
+                above = self.store.stat(item.path[:length])
+            except NotFound:
+                if length <= item.existing:
+                    raise ParentMissing("The parent collection does not exist.") from None
+            else:
+                if not above.collection:
+                    raise ParentMissing("A file stands where the parent collection should be.")
+                return
+
+    def admit_type(self, media_type: str | None) -> None:
+        if not self.accepted.allows(media_type):
+            declared = media_type or "no media type"
+            raise UnsupportedType(f"Items of {declared} are not taken here.", accepted=self.accepted.patterns)
+
+    def admit_size(self, size: int | None) -> None:
+        if size is None:
+            return
+        if self.max_size is not None and size > self.max_size:
+            raise too_large(self.max_size)
+        free = self.store.free_space()
+        if free is not None and size > free:
+            raise OutOfSpace("There is no room left on the server for this item.")
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The item is larger than the {limit} bytes taken here.", limit=limit)

@@ -1,0 +1,91 @@
+"""What the headers of one body declare, each read once; the same for a PUT and for the parts of every container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from partwise.errors import Malformed, UnsupportedType
+from partwise.protocol.conditions import Conditions
+from partwise.protocol.dates import parse_http_date, parse_mtime
+from partwise.protocol.digests import (
+    Expected,
+    parse_content_digest,
+    parse_content_md5,
+    parse_oc_checksum,
+    parse_repr_digest,
+)
+from partwise.protocol.media_types import MediaType, parse_media_type
+
+#: A header field of the body by lower-case name, ``None`` if absent. Repeated field lines are joined with ", ".
+Get = Callable[[str], str | None]
+
+# RFC 2045 §6.2: these say that the bytes are as they are.
+_IDENTITY = {"", "7bit", "8bit", "binary", "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """``length`` in bytes, ``modified_ns`` nanoseconds since 1970: the modification time to keep."""
+
+    media_type: MediaType | None
+    length: int | None
+    digests: tuple[Expected, ...]
+    conditions: Conditions
+    modified_ns: int | None
+
+    @property
+    def essence(self) -> str | None:
+        return None if self.media_type is None else self.media_type.essence
+
+    @property
+    def charset(self) -> str | None:
+        return None if self.media_type is None else self.media_type.parameter("charset")
+
+
+def declare(get: Get) -> Declaration:
+    """Raises Malformed for a header that cannot be read, UnsupportedType for a coding that is not taken."""
+    media_type = get("content-type")
+    length = get("content-length")
+    for name in ("content-encoding", "content-transfer-encoding"):
+        coding = (get(name) or "").strip().lower()
+        if coding not in _IDENTITY:
+            raise UnsupportedType(f"The coding {coding!r} is not taken here; send the bytes as they are.")
+    return Declaration(
+        media_type=None if media_type is None else parse_media_type(media_type),
+        length=None if length is None else _length(length),
+        digests=_digests(get),
+        conditions=Conditions.parse(get),
+        modified_ns=_modified(get),
+    )
+
+
+def _length(value: str) -> int:
+    # RFC 9110 §8.6: Content-Length = 1*DIGIT
+    if not (value.isascii() and value.isdigit()) or len(value) > 18:
+        raise Malformed("Content-Length is not a number of bytes.")
+    return int(value)
+
+
+def _digests(get: Get) -> tuple[Expected, ...]:
+    found: list[Expected] = []
+    if (value := get("content-digest")) is not None:
+        found += parse_content_digest(value)
+    if (value := get("repr-digest")) is not None:
+        found += parse_repr_digest(value)
+    if (value := get("content-md5")) is not None:
+        found.append(parse_content_md5(value))
+    if (value := get("oc-checksum")) is not None and (expected := parse_oc_checksum(value)) is not None:
+        found.append(expected)
+    return tuple(found)
+
+
+def _modified(get: Get) -> int | None:
+    if (value := get("x-oc-mtime")) is not None:
+        return parse_mtime(value)
+    if (value := get("last-modified")) is not None:
+        seconds = parse_http_date(value)
+        if seconds is None:
+            raise Malformed("Last-Modified is not an HTTP date.")
+        return seconds * 1_000_000_000
+    return None

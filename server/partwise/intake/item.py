@@ -1,0 +1,28 @@
+"""An item: what is to be stored under one name, as its headers declare it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from partwise.intake.validators.base import Candidate
+from partwise.protocol.digests import Expected
+from partwise.protocol.paths import Path
+from partwise.storage.base import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The declared side of one body, the same for a PUT and for an item of a batch.
+
+    ``length`` is a promise that is checked; the hint of a form part stands only in ``candidate.length``. ``existing`` is
+    the number of leading segments of ``path`` that must exist (see ``storage.base.Publication``). ``check`` is the gate's
+    judgement of what stands at the target; it is asked before the bytes and again inside the critical section.
+    """
+
+    path: Path
+    candidate: Candidate
+    check: Check
+    existing: int
+    length: int | None = None
+    digests: tuple[Expected, ...] = ()
+    modified_ns: int | None = None

@@ -1,0 +1,107 @@
+"""The one way in: how a body becomes a sealed upload, for PUT and for every item of a batch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from partwise.errors import Failure, LengthMismatch, TryAgain
+from partwise.intake.admission import Admission, too_large
+from partwise.intake.item import Item
+from partwise.intake.validators.base import Validator, ValidatorFactory, Waiting
+from partwise.protocol.digests import DigestCheck
+from partwise.storage.base import Publication
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The body is complete and good. It may be published once every ``waiting`` judge has agreed."""
+
+    publication: Publication
+    size: int
+    waiting: tuple[Waiting, ...] = ()
+
+
+class Intake:
+    """Admits bodies and judges them while they arrive."""
+
+    def __init__(self, admission: Admission, validators: Sequence[ValidatorFactory]) -> None:
+        self.admission = admission
+        self._validators = tuple(validators)
+
+    def begin(self, item: Item) -> Reception:
+        """Raises whatever speaks against the item before its first byte (see ``Admission.admit``)."""
+        self.admission.admit(item)
+        return Reception(item, self.admission, self._validators)
+
+
+class Reception:
+    """One body being received. Every call comes from one thread; after a raised failure only ``abort`` is left."""
+
+    def __init__(self, item: Item, admission: Admission, factories: Sequence[ValidatorFactory]) -> None:
+        self.item = item
+        self.size = 0
+        self._factories = factories
+        self._validators: tuple[Validator, ...] | None = None
+        self._digests = DigestCheck(item.digests) if item.digests else None
+        self._max_size = admission.max_size
+        self._upload = admission.store.stage()
+
+    def write(self, data: bytes) -> None:
+        """The next bytes. Raises a Failure as soon as one is known; the rest of the body need not be sent."""
+        self.size += len(data)
+        length = self.item.length
+        if length is not None and self.size > length:
+            raise LengthMismatch(f"The body is longer than the {length} bytes declared.")
+        if self._max_size is not None and self.size > self._max_size:
+            raise too_large(self._max_size)
+        self._judge(data)
+        if self._digests is not None:
+            self._digests.update(data)
+        self._upload.write(data)
+
+    def _judge(self, data: bytes) -> None:
+        try:
+            if self._validators is None:
+                # Only now: an empty body has no contents to judge (Windows and Finder PUT one first).
+                started = (factory(self.item.candidate) for factory in self._factories)
+                self._validators = tuple(validator for validator in started if validator is not None)
+            for validator in self._validators:
+                validator.feed(data)
+        except Failure:
+            raise
+        except Exception:
+            raise _validator_failed() from None
+
+    def finish(self) -> Staged:
+        """The body has ended. Raises a Failure if it is not to be stored."""
+        length = self.item.length
+        if length is not None and self.size != length:
+            raise LengthMismatch(f"The body has {self.size} bytes, {length} were declared.")
+        if self._digests is not None:
+            self._digests.verify()
+        waiting = self._finish_validators()
+        self._upload.seal(self.item.modified_ns)
+        item = self.item
+        return Staged(Publication(self._upload, item.path, item.existing, item.check), self.size, waiting)
+
+    def _finish_validators(self) -> tuple[Waiting, ...]:
+        try:
+            answers = [validator.finish() for validator in self._validators or ()]
+        except Failure:
+            raise
+        except Exception:
+            raise _validator_failed() from None
+        return tuple(answer for answer in answers if answer is not None)
+
+    def abort(self) -> None:
+        """Drop what was received."""
+        self._upload.abort()
+
+
+def _validator_failed() -> TryAgain:
+    log.exception("a validator failed")
+    return TryAgain("The server could not finish judging the item; nothing was stored. Send it again.")

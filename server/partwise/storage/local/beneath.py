@@ -1,0 +1,138 @@
+"""Resolution of names that cannot leave the served folder.
+
+Directories are opened one segment at a time, each relative to the descriptor of the one before and without following
+links, so that nobody can exchange a component between a check and its use. Only when a component is a symbolic link the
+link is resolved, and the result must lie beneath the root; it is then walked the same strict way. What leads elsewhere
+does not exist.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from types import TracebackType
+
+from partwise.errors import NotAllowed, NotFound
+from partwise.storage.base import Path
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+def absent_or_raise(error: OSError) -> NotFound | NotAllowed:
+    """The meaning of a failed look-up; any other error is raised again."""
+    if error.errno in _ABSENT:
+        return NotFound("There is nothing under this address.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotAllowed("The server's account may not reach this resource.")
+    raise error
+
+
+class Root:
+    """The served folder: ``folder`` as given, ``hidden`` the name of the state folder directly inside."""
+
+    def __init__(self, folder: str, hidden: str) -> None:
+        self.folder = os.path.realpath(folder)
+        self.hidden = hidden
+        self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def is_hidden(self, path: Path) -> bool:
+        # Compared without case: some file systems fold it.
+        return bool(path) and path[0].casefold() == self.hidden.casefold()
+
+    def canonical(self, path: Path) -> Path:
+        """The path with every symbolic link resolved. Raises NotFound if it leads out of the folder or to nothing."""
+        try:
+            real = os.path.realpath(os.path.join(self.folder, *path), strict=True)
+        except OSError as error:
+            raise absent_or_raise(error) from None
+        if real == self.folder:
+            return ()
+        inside = self.folder.rstrip("/") + "/"
+        if not real.startswith(inside):
+            raise NotFound("There is nothing under this address.")
+        found = tuple(real[len(inside) :].split("/"))
+        if self.is_hidden(found):
+            raise NotFound("There is nothing under this address.")
+        return found
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+class Directories:
+    """Directories of one operation, opened once each and closed together at its end."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self._open: dict[Path, int] = {(): root.descriptor}
+
+    def __enter__(self) -> Directories:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for path, descriptor in self._open.items():
+            if path:
+                os.close(descriptor)
+        self._open = {(): self.root.descriptor}
+
+    def open(self, path: Path) -> int:
+        """A descriptor of the directory, valid until the end of the operation. Raises NotFound."""
+        if self.root.is_hidden(path):
+            raise NotFound("There is nothing under this address.")
+        known = self._open.get(path)
+        if known is not None:
+            return known
+        parent = self.open(path[:-1])
+        try:
+            descriptor = os.open(path[-1], _DIRECTORY, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise absent_or_raise(error) from None
+            descriptor = self._through_link(path)
+        self._open[path] = descriptor
+        return descriptor
+
+    def _through_link(self, path: Path) -> int:
+        """The directory that a link leads to, as a descriptor of its own."""
+        canonical = self.root.canonical(path)
+        if canonical == path:
+            raise NotFound("There is nothing under this address.")
+        return os.dup(self.open(canonical))
+
+    def make(self, path: Path) -> tuple[int, bool]:
+        """Open the directory, or make it (its parent must exist). The bool tells whether it was made."""
+        try:
+            return self.open(path), False
+        except NotFound:
+            parent = self.open(path[:-1])
+            os.mkdir(path[-1], dir_fd=parent)
+            return self.open(path), True
+
+    def locate(self, path: Path) -> tuple[Path, os.stat_result]:
+        """The canonical path of what stands under ``path``, and its status. Raises NotFound.
+
+        What is neither a regular file nor a directory (a device, a socket) does not exist for clients.
+        """
+        if not path:
+            return path, os.fstat(self.root.descriptor)
+        if self.root.is_hidden(path):
+            raise NotFound("There is nothing under this address.")
+        status = self.status(path)
+        if stat.S_ISLNK(status.st_mode):
+            path = self.root.canonical(path)
+            status = self.status(path) if path else os.fstat(self.root.descriptor)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise NotFound("There is nothing under this address.")
+        return path, status
+
+    def status(self, path: Path) -> os.stat_result:
+        """The status of the name itself, a link not followed. Raises NotFound."""
+        try:
+            return os.stat(path[-1], dir_fd=self.open(path[:-1]), follow_symlinks=False)
+        except OSError as error:
+            raise absent_or_raise(error) from None

@@ -1,0 +1,56 @@
+"""Fixtures: the real server over a real socket, and a client that validates every XML document it is given."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.harness import Client, Running, running
+
+settings.register_profile("partwise", deadline=None)
+settings.load_profile("partwise")
+
+Serve = Callable[..., Awaitable[Client]]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        missing = [program for program in mark.args if shutil.which(program) is None]
+        if missing:
+            reason = f"needs {', '.join(missing)}"
+            if os.environ.get("CI"):
+                pytest.fail(f"{reason}: .ci/run must install it", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The served folder."""
+    path = tmp_path / "served"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+async def serve(folder: Path) -> AsyncIterator[Serve]:
+    """Start a server with the given settings; gives its client. Stopped at the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(validators: tuple[Any, ...] = (), **values: Any) -> Client:
+            found: Running = await stack.enter_async_context(running(folder, validators, **values))
+            return await stack.enter_async_context(Client(found))
+
+        yield start
+
+
+@pytest.fixture
+async def client(serve: Serve) -> Client:
+    """A client of a server with default settings."""
+    return await serve()
