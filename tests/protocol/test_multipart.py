@@ -132,6 +132,8 @@ CASES: dict[str, tuple[bytes, list[Seen]]] = {
         b"--b\r\n\r\nx\r\n--b--\r",
         [PartBegin(()), PartData(b"x"), Malformed],
     ),
+    "cut off before a delimiter's line end": (b"--b\r\n\r\nx\r\n--b", [PartBegin(()), PartData(b"x"), Malformed]),
+    "cut off in a delimiter's padding": (b"--b\r\n\r\nx\r\n--b ", [PartBegin(()), PartData(b"x"), Malformed]),
     "cut off in a broken part": (b"--b\r\nA\r\n\r\nx", [Malformed, Malformed]),
     "no close delimiter": (b"--b\r\n\r\nx\r\n--b\r\n", [*ONE, Malformed]),
 }

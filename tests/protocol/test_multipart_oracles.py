@@ -171,8 +171,8 @@ def test_framing_is_what_the_expression_says(body: bytes, cuts: list[int]) -> No
     for (_, block), data in [(headers[0], data) for headers, data in expected]:
         first = out.pop(0)
         if isinstance(first, PartBegin):
-            assert [value for _, value in first.headers] == [b"y"] * len(first.headers) or b"\r\n " in block
-            assert (first.headers == ()) == (block == b"")
+            fields = b"".join(name.encode() + b":" + value for name, value in first.headers)
+            assert b"".join(fields.split()) == b"".join(block.split())
             if data:
                 assert out.pop(0) == PartData(data)
             assert out.pop(0) == PartEnd()

@@ -61,7 +61,7 @@ def _getter(headers: Headers, counted: frozenset[str]) -> Get:
         if name in counted:
             value = raw.decode("utf-8", "surrogateescape")
             found[name] = f"{found[name]}, {value}" if name in found else value
-    return found.get
+    return lambda name: found.get(name.lower())
 
 
 def _values(headers: Headers) -> Mapping[str, bytes]:

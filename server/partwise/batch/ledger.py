@@ -76,12 +76,19 @@ class Ledger:
         """The body is complete and good; it is published with the next :meth:`flush`, or when its judges agree."""
         assert heading.target is not None
         with self._lock:
+            # An earlier one may have been stored since this one began.
+            stored = self._told.get(heading.target, False)
             pending = self._pending.get(heading.target)
             if pending is not None:
                 pending.behind.append((heading, staged))
                 return
-            self._pending[heading.target] = _Pending()
-        self._set_out(heading, staged)
+            if not stored:
+                self._pending[heading.target] = _Pending()
+        if stored:
+            staged.publication.upload.abort()
+            self.refuse(heading, _duplicate(heading.target))
+        else:
+            self._set_out(heading, staged)
 
     def _set_out(self, heading: Heading, staged: Staged) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 from aiohttp import hdrs, web
 
 from partwise.batch.forms import choose_form
-from partwise.batch.outcome import Summary
 from partwise.errors import NotFound
 from partwise.handlers.answer import form_headers
 from partwise.handlers.context import Call
@@ -29,8 +28,6 @@ async def single_item(call: Call, batch: str, index: int) -> web.Response:
     outcome = await call.services.hop.run(call.services.archive.item, batch, index)
     if outcome is None:
         raise NotFound("There is no such item; reports are kept for a limited time.")
-    good = int(outcome.good)
-    summary = Summary(batch, 1, good, 1 - good, (outcome.size or 0) * good, state="complete")
     home = call.services.mount.href(call.target.path, collection=True)
-    body = form.head(home) + form.rows([outcome]) + form.end(summary)
+    body = form.single(home, outcome)
     return web.Response(status=HTTPStatus.OK, body=body, headers=form_headers(form))

@@ -17,7 +17,7 @@ from partwise.protocol.digests import (
 )
 from partwise.protocol.media_types import MediaType, parse_media_type
 
-#: A header field of the body by lower-case name, ``None`` if absent. Repeated field lines are joined with ", ".
+#: A header field of the body by its name in any case, ``None`` if absent. Repeated field lines are joined with ", ".
 Get = Callable[[str], str | None]
 
 # RFC 2045 §6.2: these say that the bytes are as they are.

@@ -267,7 +267,6 @@ class MultipartDecoder:
         return self._read_part_end() if found else self._need_data()
 
     def _read_part_end(self) -> Event:
-        self._lead = 0
         self._pass_delimiter()
         return _PART_END
 

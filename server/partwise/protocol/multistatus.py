@@ -43,8 +43,8 @@ def status_line(status: int) -> str:
     return f"HTTP/1.1 {int(status)} {reason(status)}"
 
 
-def condition(failure: Failure) -> str:
-    """The element inside ``DAV:error`` for a failure; empty if the RFCs name none."""
+def condition(failure: Failure, issues: int = MAX_ISSUES) -> str:
+    """The element inside ``DAV:error`` for a failure; empty if the RFCs name none. At most so many issues are told."""
     if failure.element is None:
         return ""
     attributes, children = "", ""
@@ -54,9 +54,9 @@ def condition(failure: Failure) -> str:
         children += f"<D:href>{text(failure.href)}</D:href>"
     if failure.element == "P:unsupported-type":
         children += "".join(f"<P:accepted>{text(name)}</P:accepted>" for name in failure.accepted)
-    children += "".join(map(_issue, failure.issues[:MAX_ISSUES]))
-    if len(failure.issues) > MAX_ISSUES:
-        attributes += f' more="{len(failure.issues) - MAX_ISSUES}"'
+    children += "".join(map(_issue, failure.issues[:issues]))
+    if len(failure.issues) > issues:
+        attributes += f' more="{len(failure.issues) - issues}"'
     if not children:
         return f"<{failure.element}{attributes}/>"
     return f"<{failure.element}{attributes}>{children}</{failure.element}>"
@@ -80,14 +80,20 @@ def error_document(failure: Failure) -> str:
 
 
 def status_response(
-    href: str, status: int, failure: Failure | None = None, *, location: str | None = None, extension: str = ""
+    href: str,
+    status: int,
+    failure: Failure | None = None,
+    *,
+    location: str | None = None,
+    extension: str = "",
+    issues: int = MAX_ISSUES,
 ) -> str:
     """A ``D:response`` with one status; children in the order of §14.24, extension elements last."""
     error = ""
     if failure is not None:
-        inner = condition(failure)
+        inner = condition(failure, issues)
         error = f"<D:error>{inner}</D:error>" if inner else ""
-        error += f"<D:responsedescription>{text(shortened(failure.text, 500))}</D:responsedescription>"
+        error += f"<D:responsedescription>{text(shortened(failure.text, 300))}</D:responsedescription>"
     place = f"<D:location><D:href>{text(location)}</D:href></D:location>" if location is not None else ""
     return (
         f"<D:response><D:href>{text(href)}</D:href><D:status>{status_line(status)}</D:status>"

@@ -59,7 +59,7 @@ GOOD = [
     b'<?xml version="1.0" encoding="utf-16"?><a/>',
     PLIST + b"<plist><dict/></plist>",
     b'<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0" "http://localhost:1/x.dtd"><html>&nbsp;</html>',
-    b'<!DOCTYPE a [<!ELEMENT a ANY><!ATTLIST a b CDATA "<!ENTITY">]><a>&amp;&#65;</a>',
+    b'<!DOCTYPE a [<!ELEMENT a ANY><!ATTLIST a b CDATA "]>!ENTITY">]><a>&amp;&#65;</a>',
     b"<!-- <!ENTITY x 'y'> --><?pi <!ENTITY ?><!DOCTYPE a [<!-- <!ENTITY --><?pi <!ENTITY?>]><a/>",
     b"<a><![CDATA[<!ENTITY x 'y'>]]><!-- <!ENTITY --></a>",
     b'<s:a xmlns:s="urn:s" s:b="1"/>',
@@ -75,7 +75,12 @@ BAD = [
     b"<a b=1/>",
     b"<a>&undeclared;</a>",
     b"<a>\xff</a>",
+    b"<x:a/>",
     b"<x:a/>" * 2,
+    b"<a><b x:c='1'/></a>",
+    b"<a/><!-- cut",
+    b"<a/><",
+    b"<a/></",
     b"<!-- only a comment -->",
     b"<?xml version='1.0' encoding='ascii'?><a>\xe9</a>",
     b"\xff\xfe<\0a\0",
@@ -211,7 +216,9 @@ def test_invalid(data: bytes, line: int, path: str, words: str, schemas: Schemas
         with pytest.raises(SchemaInvalid) as refused:
             judge(*split, schemas=schemas)
         first = refused.value.issues[0]
-        assert (first.line, first.path) == (line, path)
+        # From line 65,535 on the place is that of a piece of the document.
+        assert first.line == line if line < 65_535 else line - 150 <= (first.line or 0) <= line
+        assert first.path == path
         assert words in first.message
 
 
@@ -237,7 +244,8 @@ def test_a_namespace_without_schema_is_only_read(schemas: Schemas) -> None:
 
 
 def test_ill_formed_under_a_schema(schemas: Schemas) -> None:
-    for data in (LIST[:-3], LIST[:40], LIST + b"x", b'<list xmlns="urn:t"><i>1</list>'):
+    tails = (LIST + b"x", LIST + b"<!--", LIST.replace(b"/i", b"/j"))
+    for data in (*(LIST[:at] for at in range(1, len(LIST) - 1)), *tails):
         with pytest.raises(NotWellFormed):
             judge(data, schemas=schemas)
 
@@ -278,7 +286,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 run(1_000_000)
 before = peak()
-run(12_000_000)
+run(6_000_000)
 print(peak() - before)
 """
 
@@ -291,6 +299,7 @@ print(peak() - before)
         ("<list xmlns='urn:t'><i>1</i>", "<!-- c --><?p i?>"),
         ("<list>", "<i n='2026-01-01' m='" + "v" * 200 + "'>12</i>\n"),
         ("<list>", "<!-- c --><?p i?><i/>"),
+        ("<list>", "<i xmlns='relative'/>"),
     ],
 )
 def test_memory_is_constant(root: str, block: str, tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ class Form(Protocol):
 
     def end(self, summary: Summary) -> bytes: ...
 
+    def single(self, collection: str, outcome: Outcome) -> bytes:
+        """One row as a document of its own."""
+
 
 #: In the server's order of preference.
 FORMS: dict[str, Form] = {"application/xml": xml, "text/xml": xml, "text/html": html}

@@ -38,3 +38,9 @@ def _row(outcome: Outcome) -> str:
 
 def end(summary: Summary) -> bytes:
     return report_end(summary.items, summary.stored, summary.failed, summary.state).encode()
+
+
+def single(collection: str, outcome: Outcome) -> bytes:
+    """One row as a page of its own."""
+    good = int(outcome.good)
+    return head(collection) + rows([outcome]) + end(Summary("", 1, good, 1 - good, state="complete"))

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from partwise.batch.outcome import Outcome, Summary
-from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, shortened, status_response, text
+from partwise.protocol.multistatus import (
+    MAX_ISSUES,
+    MULTISTATUS_CLOSE,
+    MULTISTATUS_OPEN,
+    shortened,
+    status_response,
+    text,
+)
 
 media_type = "application/xml"
 content_type = "application/xml; charset=utf-8"
 keep_alive = b"\n"
+
+#: Bytes of a row.
+MAX_ROW = 8192
 
 
 def head(collection: str) -> bytes:
@@ -21,7 +31,16 @@ def rows(outcomes: Sequence[Outcome]) -> bytes:
 
 
 def _row(outcome: Outcome) -> str:
-    item = f'<P:item index="{outcome.index}" name="{text(shortened(outcome.name, 500))}"'
+    """At most 8 KiB: issues that do not fit are counted."""
+    for issues in (MAX_ISSUES, 5, 1, 0):
+        row = _written(outcome, issues)
+        if len(row.encode()) <= MAX_ROW:
+            break
+    return row
+
+
+def _written(outcome: Outcome, issues: int) -> str:
+    item = f'<P:item index="{outcome.index}" name="{text(shortened(outcome.name, 200))}"'
     for name, value in (
         ("size", outcome.size),
         ("etag", outcome.etag),
@@ -29,9 +48,9 @@ def _row(outcome: Outcome) -> str:
         ("content-id", outcome.content_id),
     ):
         if value is not None:
-            item += f' {name}="{text(str(value))}"'
+            item += f' {name}="{text(shortened(str(value), 200))}"'
     return status_response(
-        outcome.href, outcome.status, outcome.failure, location=outcome.location, extension=item + "/>"
+        outcome.href, outcome.status, outcome.failure, location=outcome.location, extension=item + "/>", issues=issues
     )
 
 
@@ -42,6 +61,11 @@ def end(summary: Summary) -> bytes:
         f'<P:summary items="{summary.items}" stored="{summary.stored}" failed="{summary.failed}" '
         f'bytes="{summary.bytes}"{ignored} batch="{summary.batch}" state="{summary.state}"/>\n{MULTISTATUS_CLOSE}'
     ).encode()
+
+
+def single(collection: str, outcome: Outcome) -> bytes:
+    """One row as a document of its own, which sums up nothing."""
+    return head(collection) + rows([outcome]) + MULTISTATUS_CLOSE.encode()
 
 
 def sentence(summary: Summary) -> str:

@@ -26,19 +26,25 @@ _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 _PLAIN = rb"(?:" + rb"|".join((_STRING, _NUMBER, rb"true|false|null")) + rb")"
 
 
-def _listed(inner: bytes, begin: bytes, end: bytes) -> bytes:
-    spaced = _BLANK + inner + _BLANK
-    return begin + rb"(?:" + _BLANK + end + rb"|" + spaced + rb"(?:," + spaced + rb")*+" + end + rb")"
+def _container(begin: bytes, element: bytes, end: bytes) -> bytes:
+    # A comma is no end: what follows it is another element.
+    elements = rb"(?:" + element + _BLANK + rb"(?:," + _BLANK + rb"(?!" + end + rb")|(?=" + end + rb")))*+"
+    return begin + _BLANK + elements + end
 
 
-def _member(value: bytes) -> bytes:
-    return _STRING + _BLANK + rb":" + _BLANK + value
+def _nested(levels: int) -> bytes:
+    """A value with at most so many levels of containers; the pattern doubles with each."""
+    if levels == 0:
+        return _PLAIN
+    inner = _nested(levels - 1)
+    array = _container(rb"\[", inner, rb"\]")
+    return rb"(?:" + rb"|".join((_PLAIN, array, _container(rb"\{", _NAME + inner, rb"\}"))) + rb")"
 
 
-# A value without containers inside containers: most records of most texts.
-_FLAT = (
-    rb"(?:" + rb"|".join((_PLAIN, _listed(_PLAIN, rb"\[", rb"\]"), _listed(_member(_PLAIN), rb"\{", rb"\}"))) + rb")"
-)
+_NAME = _STRING + _BLANK + rb":" + _BLANK
+#: Enough for the records of most texts.
+_LEVELS = 4
+_VALUE = _nested(_LEVELS)
 
 
 class _Expect(Enum):
@@ -57,8 +63,8 @@ class _In(Enum):
     VALUE = auto()
 
 
-_VALUES = re.compile(rb"(?:" + _BLANK + _FLAT + _BLANK + rb",)++")
-_MEMBERS = re.compile(rb"(?:" + _BLANK + _member(_FLAT) + _BLANK + rb",)++")
+_VALUES = re.compile(rb"(?:" + _BLANK + _VALUE + _BLANK + rb",)++")
+_MEMBERS = re.compile(rb"(?:" + _BLANK + _NAME + _VALUE + _BLANK + rb",)++")
 #: Where whole runs may be taken, and what is expected after one.
 _RUNS = {
     _Expect.VALUE: (_VALUES, _Expect.VALUE),
@@ -129,9 +135,7 @@ class JsonValidator:
 
     def _step(self, data: bytes, at: int, final: bool) -> int | None:
         """One run or token; the position after it, or ``None`` if it is still arriving."""
-        run = _RUNS.get(self._expect)
-        # A flat container inside a run counts one level.
-        if run is not None and self._open and len(self._open) < MAX_DEPTH and (found := run[0].match(data, at)):
+        if (run := self._run()) is not None and (found := run[0].match(data, at)):
             self._expect = run[1]
             return found.end()
         blank = _BLANKS.match(data, at)
@@ -152,6 +156,12 @@ class JsonValidator:
         else:
             raise self._refusal(f"{self._expect.value} is expected", data, at)
         return at + 1
+
+    def _run(self) -> tuple[re.Pattern[bytes], _Expect] | None:
+        # Values inside a run have levels of their own; the value of a name is no run.
+        if not 0 < len(self._open) <= MAX_DEPTH - _LEVELS or (self._expect is _Expect.VALUE and self._open[-1] == b"}"):
+            return None
+        return _RUNS.get(self._expect)
 
     def _value(self, data: bytes, at: int, final: bool) -> int | None:
         sign = data[at : at + 1]

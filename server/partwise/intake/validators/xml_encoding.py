@@ -56,7 +56,10 @@ class ToUtf8:
         if len(head) < 4:
             return True
         return (
-            self._charset is None and head.startswith(b"<?xml") and b"?>" not in head and len(head) < _DECLARATION_LIMIT
+            self._charset is None
+            and head.startswith(b"<?xml"[: len(head)])
+            and b"?>" not in head
+            and len(head) < _DECLARATION_LIMIT
         )
 
     def _decide(self) -> bytes:

@@ -7,7 +7,8 @@ error. One validator's parsers belong to the thread that feeds it (lxml parsers 
 from __future__ import annotations
 
 import re
-from typing import Any, TypedDict, cast
+from collections.abc import Iterable
+from typing import Any, Protocol, TypedDict, cast
 
 from lxml import etree
 
@@ -24,7 +25,7 @@ MAX_TOKEN = 10_000_000
 MAX_DEPTH = 256
 MAX_ISSUES, MAX_MESSAGE = 20, 300
 # Errors of a schema carry no line: small slices say where they are, and are checked one by one.
-_SLICE = 512
+_SLICE = 1024
 _BIG_LINE = 65535
 # libxml2 tells its limits by several codes, one of them "comment not finished".
 _LIMIT_WORDS = re.compile("huge|too big|too long|limit exceeded", re.IGNORECASE)
@@ -81,11 +82,12 @@ class XmlValidator:
             return
         self._read(self._utf8.finish())
         if self._reader is None:
+            # The parser holds the first few bytes back: a tiny document is read here.
             try:
-                self._scout.close()
+                root = self._scout.close()
             except etree.XMLSyntaxError as error:
                 raise _not_well_formed(error) from None
-            raise NotWellFormed("The XML item has no root element; send a whole document.")
+            self._reader = self._replay(root)
         self._reader.finish()
 
     def _read(self, data: bytes) -> None:
@@ -110,27 +112,33 @@ class XmlValidator:
             if len(self._buffer) > MAX_PROLOG:
                 raise TooLarge("The XML item's root element does not begin within 64 KiB.", limit=MAX_PROLOG)
             return None
+        return self._replay(root)
+
+    def _replay(self, root: etree._Element) -> _PlainReader | _SchemaReader:
         # The second lock, should a prolog ever be read differently by the parser.
         subset = root.getroottree().docinfo.internalDTD
         if subset is not None and any(True for _ in subset.iterentities()):
             raise entities_refused()
         reader = self._choose(root)
-        # Never fed again, but a parser with half a document must not stay behind.
-        del self._scout
         buffered, self._buffer = self._buffer, b""
         reader.feed(buffered)
         return reader
 
     def _choose(self, root: etree._Element) -> _PlainReader | _SchemaReader:
-        name = etree.QName(root)
-        if self._schemas is None or not self._schemas.covers(name.namespace):
+        namespace, name = _split(root)
+        if self._schemas is None or not self._schemas.covers(namespace):
             return _PlainReader()
-        schema = self._schemas.get(name.namespace, name.localname)
+        schema = self._schemas.get(namespace, name)
         if schema is None:
-            message = f"the schema declares no root element {name.localname}"
-            issue = Issue(message[:MAX_MESSAGE], line=_line(root), path=f"/{name.localname}"[:MAX_MESSAGE])
+            message = f"the schema declares no root element {name}"
+            issue = Issue(message[:MAX_MESSAGE], line=_line(root), path=f"/{name}"[:MAX_MESSAGE])
             raise SchemaInvalid(f"The XML item does not follow its schema: {issue.message}.", issues=(issue,))
         return _SchemaReader(schema, root)
+
+
+class _Log(Protocol):
+    @property
+    def feed_error_log(self) -> Iterable[etree._LogEntry]: ...
 
 
 class _Waiting:
@@ -145,7 +153,14 @@ class _Waiting:
             raise TooLarge("One text, comment or attribute of the XML item is over 10 MB; split it.", limit=MAX_TOKEN)
 
 
-class _Depth:
+class _Nothing:
+    """A parser target that builds nothing and hears nothing: the fastest."""
+
+    def close(self) -> None:
+        """There is nothing to give."""
+
+
+class _Depth(_Nothing):
     """A parser target that counts: without a tree libxml2 bounds no nesting."""
 
     def __init__(self) -> None:
@@ -162,9 +177,6 @@ class _Depth:
         self.moved = True
         self.depth -= 1
 
-    def close(self) -> None:
-        """Nothing was built."""
-
 
 class _PlainReader:
     """Well-formedness only; no tree is built."""
@@ -180,6 +192,7 @@ class _PlainReader:
             self._parser.feed(data)
         except etree.XMLSyntaxError as error:
             raise _not_well_formed(error) from None
+        _check_namespaces(self._parser)
         self._waiting.add(len(data), self._target.moved)
         self._target.moved = False
 
@@ -188,12 +201,17 @@ class _PlainReader:
             self._parser.close()
         except etree.XMLSyntaxError as error:
             raise _not_well_formed(error) from None
+        _check_namespaces(self._parser)
 
 
 class _SchemaReader:
-    """Against a schema, with a tree of which only the open elements are kept."""
+    """Against a schema, with a tree of which only the open elements are kept.
+
+    A parser with a schema takes documents that are cut off without a word, so another one watches the form.
+    """
 
     def __init__(self, schema: etree.XMLSchema, root: etree._Element) -> None:
+        self._form = etree.XMLParser(target=cast(Any, _Nothing()), **_HARDENED)
         self._parser = etree.XMLPullParser(events=("end",), schema=schema, **_HARDENED)
         self._root: etree._Element | None = None
         # The scout's root: where to look while no element has ended.
@@ -205,11 +223,13 @@ class _SchemaReader:
         for at in range(0, len(data), _SLICE):
             piece = data[at : at + _SLICE]
             try:
+                self._form.feed(piece)
                 self._parser.feed(piece)
             except etree.XMLSyntaxError as error:
                 self._check()
                 raise _not_well_formed(error) from None
             if self._parser.feed_error_log:
+                _check_namespaces(self._form)
                 self._check()
             self._waiting.add(len(piece), self._drop_finished())
             self._lines += piece.count(b"\n")
@@ -217,10 +237,12 @@ class _SchemaReader:
     def finish(self) -> None:
         # A schema error is also raised by close(), as a syntax error: the log tells them apart.
         try:
+            self._form.close()
             self._parser.close()
         except etree.XMLSyntaxError as error:
             self._check()
             raise _not_well_formed(error) from None
+        _check_namespaces(self._form)
         self._check()
 
     def _drop_finished(self) -> bool:
@@ -255,7 +277,7 @@ class _SchemaReader:
         element = self._find(entry.message)
         if element is None:
             return Issue(message, line=entry.line or self._lines)
-        names = [etree.QName(step).localname for step in (*reversed(list(element.iterancestors())), element)]
+        names = [_split(step)[1] for step in (*reversed(list(element.iterancestors())), element)]
         return Issue(message, line=_line(element) or self._lines, path=("/" + "/".join(names))[:MAX_MESSAGE])
 
     def _find(self, message: str) -> etree._Element | None:
@@ -270,10 +292,24 @@ class _SchemaReader:
         return found[-1] if found else None
 
 
+def _split(element: etree._Element) -> tuple[str | None, str]:
+    # Not etree.QName: it refuses the colon of a prefix that nobody declared.
+    namespace, found, name = str(element.tag).removeprefix("{").rpartition("}")
+    return (namespace if found else None), name
+
+
 def _line(element: etree._Element) -> int | None:
     # libxml2 keeps 16 bits of an element's line.
     line = element.sourceline
     return line if line is not None and line < _BIG_LINE else None
+
+
+def _check_namespaces(parser: _Log) -> None:
+    # Namespaces in XML §7: a prefix that is not declared. libxml2 goes on after it, and lxml then hides worse errors.
+    for entry in parser.feed_error_log:
+        if entry.level >= etree.ErrorLevels.ERROR and entry.domain == etree.ErrorDomains.NAMESPACE:
+            issue = Issue(entry.message[:MAX_MESSAGE], line=entry.line or None, column=entry.column or None)
+            raise NotWellFormed(f"The XML item is not well-formed: {issue.message}.", issues=(issue,))
 
 
 def _too_deep() -> NotWellFormed:

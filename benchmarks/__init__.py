@@ -1,0 +1,1 @@
+"""partwise side by side with installed peers: ``python -m benchmarks``."""

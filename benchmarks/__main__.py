@@ -1,0 +1,108 @@
+"""``python -m benchmarks``: measure, print, clean up, stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.peers import PARTWISE, PEERS
+from benchmarks.report import Section, as_json, failed, section_text
+from benchmarks.scale import LIMIT, SMALL_SCALE, Peak, ScaleSizes, scale, scale_text
+from benchmarks.workloads import SMALL, WORKLOADS, Sizes
+
+_DURABLE = (
+    "durable: a success from partwise means that bytes and names are on stable storage (fsync); the peers answer when\n"
+    "they are in the page cache. ratio: how many times the figure of that line the first line's is, median over rounds."
+)
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help=f"{', '.join(WORKLOADS)}; all if none is named"
+    )
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each workload (3)")
+    parser.add_argument("--small", action="store_true", help="smaller sizes, for a quick look")
+    parser.add_argument("--scale", action="store_true", help="measure peak memory instead; exit code 1 above the limit")
+    parser.add_argument("--folder", type=Path, help="where to put the data (a temporary folder); 7 GiB for --scale")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.workloads) - set(WORKLOADS):
+        parser.error(f"there is no workload {unknown.pop()!r}")
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    if PARTWISE.version() is None:
+        parser.error("partwise is not installed in this environment (pip install -e .)")
+    return options
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that holds ``folder``."""
+    best, kind = "", "unknown"
+    mounts = Path("/proc/mounts")
+    for line in mounts.read_text().splitlines() if mounts.exists() else ():
+        _, point, found, *_ = line.split()
+        if folder.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, found
+    return kind
+
+
+def _header(folder: Path) -> dict[str, str]:
+    versions = {server.name: server.version() or "not installed" for server in (PARTWISE, *PEERS)}
+    return {
+        "CPUs": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "Python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "file system": _file_system(folder),
+    } | versions
+
+
+def _say(text: str) -> None:
+    """Progress goes to standard error, so that standard output is the report alone."""
+    print(f"  ... {text}", file=sys.stderr, flush=True)
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[Section], list[Peak]]:
+    if options.scale:
+        peaks = scale(SMALL_SCALE if options.small else ScaleSizes(), folder, _say)
+        print(f"\n{scale_text(peaks)}", flush=True)
+        return [], peaks
+    print(f"\n{_DURABLE}", flush=True)
+    sections: list[Section] = []
+    for name in options.workloads or WORKLOADS:
+        _say(name)
+        done = WORKLOADS[name](SMALL if options.small else Sizes(), folder, options.rounds, _say)
+        print("".join(f"\n{section_text(section)}\n" for section in done), end="", flush=True)
+        sections += done
+    return sections, []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 if any response was wrong, an installed server did not run, or memory exceeded its limit."""
+    options = _arguments(arguments)
+    # So that being told to stop runs every finally: servers are stopped and data is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = Path(tempfile.mkdtemp(prefix="partwise-benchmarks-", dir=options.folder)).resolve()
+    try:
+        header = _header(folder)
+        print("\n".join(f"{name}: {value}" for name, value in header.items()), flush=True)
+        sections, peaks = _measure(options, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if options.json is not None:
+        record = as_json(header, sections) | {"scale": [asdict(peak) for peak in peaks], "limit": LIMIT}
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 1 if failed(sections) or not all(peak.within for peak in peaks) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

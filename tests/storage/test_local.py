@@ -1,0 +1,235 @@
+"""The local store: the contract, and what is its own business: links, staging, the hidden folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from partwise.errors import Failure, ForbiddenName, NotFound, ParentMissing, TryAgain
+from partwise.storage.base import Published
+from partwise.storage.local import durable, staging
+from partwise.storage.local.store import LocalStore
+
+from tests.storage.contract import StorageContract, anything, contents, publication, put
+
+
+@pytest.fixture(params=["nameless", "named"])
+def store(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStore]:
+    """Both ways of staging: with O_TMPFILE, and as on a file system without it."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    store = LocalStore(os.fspath(folder))
+    assert store._staging.nameless is (request.param == "nameless")
+    yield store
+    store.close()
+
+
+class TestContract(StorageContract):
+    pass
+
+
+def staged(folder: Path) -> list[Path]:
+    return [path for path in (folder / ".partwise" / "staging").rglob("*") if path.is_file()]
+
+
+def test_nothing_is_left_in_staging(store: LocalStore, folder: Path) -> None:
+    put(store, ("a",), b"x" * 1_000_000)
+    put(store, ("a",), b"y" * 1_000_000)
+    put(store, ("missing", "a"), b"y" * 1_000_000)
+    upload = store.stage()
+    upload.write(b"z" * 1_000_000)
+    upload.abort()
+    assert staged(folder) == []
+
+
+def test_descriptors_are_given_back(store: LocalStore) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        put(store, ("c", str(number)), b"1", existing=0)
+        put(store, ("missing", "a"), b"1")
+        list(store.walk(()))
+        next(iter(store.members(())))
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_a_crash_leaves_nothing_after_the_next_start(folder: Path) -> None:
+    left = folder / ".partwise" / "staging" / "4711-dead"
+    left.mkdir(parents=True)
+    (left / "0").write_bytes(b"half")
+    (left / "trash").mkdir()
+    (left / "trash" / "x").write_bytes(b"x")
+    LocalStore(os.fspath(folder)).close()
+    assert not left.exists()
+
+
+def test_the_staging_of_a_running_process_is_not_swept(folder: Path) -> None:
+    first = LocalStore(os.fspath(folder))
+    one = publication(first, ("a",), b"1")
+    second = LocalStore(os.fspath(folder))
+    [answer] = first.publish([one])
+    assert isinstance(answer, Published)
+    assert contents(second, ("a",)) == b"1"
+    first.close()
+    second.close()
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / "secret").write_text("secret")
+    return path
+
+
+def test_links_that_lead_out_do_not_exist(store: LocalStore, folder: Path, outside: Path) -> None:
+    (folder / "out").symlink_to(outside)
+    (folder / "file").symlink_to(outside / "secret")
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "up").symlink_to("..")
+    (folder / "loop").symlink_to("loop")
+    (folder / "state").symlink_to(".partwise")
+    assert list(store.members(())) == []
+    for path in [
+        ("out",),
+        ("out", "secret"),
+        ("file",),
+        ("dangling",),
+        ("up",),
+        ("up", "outside", "secret"),
+        ("loop",),
+    ]:
+        with pytest.raises(NotFound):
+            store.stat(path)
+        with pytest.raises(NotFound):
+            store.open(path)
+        with pytest.raises(NotFound):
+            store.delete(path, anything)
+    for path in [("state",), ("state", "writer.lock"), (".partwise",), (".partwise", "writer.lock")]:
+        with pytest.raises(NotFound):
+            store.stat(path)
+
+
+def test_nothing_is_written_through_links_that_lead_out(store: LocalStore, folder: Path, outside: Path) -> None:
+    (folder / "out").symlink_to(outside)
+    (folder / "file").symlink_to(outside / "secret")
+    assert isinstance(put(store, ("out", "new"), b"x"), ParentMissing)
+    assert isinstance(put(store, ("out", "new"), b"x", existing=0), ParentMissing)
+    assert isinstance(put(store, ("file",), b"x"), ForbiddenName)
+    with pytest.raises(ParentMissing):
+        store.make_collection(("out", "c"), anything)
+    assert sorted(path.name for path in outside.iterdir()) == ["secret"]
+    assert (outside / "secret").read_text() == "secret"
+    assert (folder / "file").is_symlink()
+
+
+def test_links_inside_are_followed(store: LocalStore, folder: Path) -> None:
+    put(store, ("c", "real"), b"1", existing=0)
+    (folder / "link").symlink_to(folder / "c")
+    (folder / "file").symlink_to("c/real")
+    assert contents(store, ("link", "real")) == b"1"
+    assert contents(store, ("file",)) == b"1"
+    answer = put(store, ("file",), b"22")
+    assert isinstance(answer, Published) and not answer.created
+    assert (folder / "c" / "real").read_bytes() == b"22"
+    assert (folder / "file").is_symlink()
+    store.delete(("link",), anything)
+    assert contents(store, ("c", "real")) == b"22"
+
+
+def test_a_walk_over_circular_links_ends(store: LocalStore, folder: Path) -> None:
+    put(store, ("c", "d", "a"), b"1", existing=0)
+    (folder / "c" / "d" / "up").symlink_to(folder / "c")
+    (folder / "c" / "self").symlink_to(".")
+    (folder / "root").symlink_to(folder)
+    walked = [member.path for member in store.walk(())]
+    assert ("c", "d", "a") in walked
+    assert len(walked) < 60
+
+
+def test_special_files_do_not_exist(store: LocalStore, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    assert list(store.members(())) == []
+    with pytest.raises(NotFound):
+        store.open(("pipe",))
+    assert isinstance(put(store, ("pipe",), b"x"), ForbiddenName)
+
+
+def test_names_that_are_not_utf8_are_reachable(store: LocalStore, folder: Path) -> None:
+    with open(os.fsencode(folder) + b"/\xff\xfe", "wb") as file:
+        file.write(b"raw")
+    [member] = store.members(())
+    assert member.path == ("\udcff\udcfe",)
+    assert contents(store, member.path) == b"raw"
+    store.delete(member.path, anything)
+    assert list(store.members(())) == []
+
+
+def test_changes_by_hand_are_seen_at_once(store: LocalStore, folder: Path) -> None:
+    answer = put(store, ("a",), b"1")
+    assert isinstance(answer, Published)
+    (folder / "a").write_bytes(b"2")
+    assert store.stat(("a",)).etag != answer.resource.etag
+    (folder / "b").write_bytes(b"3")
+    assert contents(store, ("b",)) == b"3"
+
+
+def test_a_replaced_file_keeps_its_mode(store: LocalStore, folder: Path) -> None:
+    put(store, ("a",), b"1")
+    (folder / "a").chmod(0o640)
+    put(store, ("a",), b"2")
+    assert stat.S_IMODE((folder / "a").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_failed_sync_acknowledges_nothing(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    group = [publication(store, (str(number),), b"1") for number in range(count)]
+    monkeypatch.setattr(durable.os, "fsync", fail)
+    monkeypatch.setattr(durable, "_syncfs", fail)
+    answers = store.publish(group)
+    assert [type(answer) for answer in answers] == [TryAgain] * count
+    assert list(store.members(())) == []
+    assert staged(folder) == []
+
+
+def test_concurrent_writers_of_one_name(store: LocalStore) -> None:
+    """Whole bodies of one writer each, whatever the order."""
+    bodies = [bytes([65 + number]) * 100_000 for number in range(4)]
+
+    def write(data: bytes) -> None:
+        for _ in range(20):
+            answer = put(store, ("a",), data)
+            assert not isinstance(answer, Failure)
+
+    threads = [threading.Thread(target=write, args=(body,)) for body in bodies]
+    for thread in threads:
+        thread.start()
+    seen = 0
+    while any(thread.is_alive() for thread in threads):
+        try:
+            assert contents(store, ("a",)) in bodies
+            seen += 1
+        except NotFound:
+            assert not seen
+    for thread in threads:
+        thread.join()
+    assert contents(store, ("a",)) in bodies
+
+
+def test_a_full_disk(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    upload = store.stage()
+    monkeypatch.setattr(staging.os, "write", full)
+    with pytest.raises(Failure, match="no room"):
+        upload.write(b"x" * 1_000_000)
+    upload.abort()
