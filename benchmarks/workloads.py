@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +58,7 @@ def run_job(job: str, **parameters: Any) -> Tally:
     if done.returncode != 0:
         raise Wrong(f"{job}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
     record = json.loads(done.stdout)
-    return Tally(record["units"], record["seconds"], record["wrong"])
+    return Tally(record["units"], record["seconds"], Counter(record["wrong"]))
 
 
 def rate(tally: Tally, scale: float = 1.0) -> float:

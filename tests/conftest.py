@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-
 from tests.harness import Client, Running, running
 
 settings.register_profile("partwise", deadline=None)

@@ -12,11 +12,11 @@ from typing import Any
 from aiohttp import ClientSession, DummyCookieJar, web
 from lxml import etree
 from multidict import CIMultiDict, CIMultiDictProxy
-from partwise import Config, make_app
-from partwise.cli.serve import make_runner
+from tests.xml_documents import check_xml
 from yarl import URL
 
-from tests.xml_documents import check_xml
+from partwise import Config, make_app
+from partwise.handlers.wire import make_runner
 
 BOUNDARY = "boundary-of-the-tests"
 

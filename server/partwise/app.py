@@ -14,7 +14,7 @@ from partwise.auth.policy import Policy
 from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.handlers.context import SERVICES, Services
-from partwise.handlers.dispatch import handle
+from partwise.handlers.dispatch import everything, handle
 from partwise.handlers.expect import leave_to_handler
 from partwise.handlers.hop import Hop
 from partwise.intake.admission import Admission
@@ -45,7 +45,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     schemas = None if config.schemas is None else load_schemas(config.schemas)
     factories = (*builtin_validators(schemas), *validators)
     # The largest request that aiohttp would read by itself; we read all bodies as streams and count them.
-    app = web.Application(client_max_size=0)
+    app = web.Application(client_max_size=0, middlewares=[everything])
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         store = LocalStore(os.fspath(config.directory))
@@ -64,7 +64,8 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         store.close()
 
     app.cleanup_ctx.append(services)
-    # One route for everything: targets are read by our own rules, see protocol.paths.
+    # One route for everything: targets are read by our own rules, see protocol.paths. The route exists for its expect
+    # handler; the middleware also gets what no route can match, such as "*".
     app.router.add_route("*", "/{target:.*}", handle, expect_handler=leave_to_handler)
     return app
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.xml_documents import check_xml
+
 from partwise import errors
 from partwise.batch.forms import html, xml
 from partwise.batch.outcome import Outcome, Summary, dump, load
 from partwise.errors import Failure, Issue, RuleFailed, SchemaInvalid, UnsupportedType
-
-from tests.xml_documents import check_xml
 
 
 def kinds(kind: type[Failure] = Failure) -> list[type[Failure]]:

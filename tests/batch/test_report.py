@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from partwise.batch import report as module
 from partwise.batch.archive import Archive
 from partwise.batch.outcome import Outcome

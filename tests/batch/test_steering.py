@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from partwise.batch.steering import Steering, from_headers, from_query, is_steering
 from partwise.errors import Malformed, NotImplementedHere
 

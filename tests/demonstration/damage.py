@@ -77,7 +77,9 @@ def damaged(way: str | None = None) -> list[Damaged]:
 
 def duplicate(of: RealFile) -> Damaged:
     """A second item under the name of one that is sent, and stored, before."""
-    return Damaged("a duplicate", 409, "duplicate", of.read(), of.media_type, of.name, quote(of.name), ways=(FORM, MIXED))
+    return Damaged(
+        "a duplicate", 409, "duplicate", of.read(), of.media_type, of.name, quote(of.name), ways=(FORM, MIXED)
+    )
 
 
 def _item(case: str, status: int, error: str | None, body: bytes, media_type: str, **headers: str) -> Damaged:

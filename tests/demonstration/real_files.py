@@ -92,7 +92,10 @@ def package(name: str) -> Path:
 
 def _candidates() -> Iterator[RealFile]:
     standard = Path(sysconfig.get_path("stdlib"))
-    roots = [*((name, package(name)) for name in _PACKAGES), *((f"python/{name}", standard / name) for name in _STANDARD)]
+    roots = [
+        *((name, package(name)) for name in _PACKAGES),
+        *((f"python/{name}", standard / name) for name in _STANDARD),
+    ]
     for prefix, root in roots:
         for path in sorted(root.rglob("*")):
             if path.suffix.removeprefix(".") in MEDIA_TYPES and path.is_file() and path.stat().st_size <= LARGEST:

@@ -7,7 +7,6 @@ import hashlib
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import Serve
 from tests.harness import BOUNDARY, Client, form_part, mixed_part, multipart
 
@@ -83,7 +82,12 @@ ROWS = [
     ("must be that", form_part("old.txt", b"x", If_Match='"other"'), 412, None),
     ("must exist", form_part("new.txt", b"x", If_Match="*"), 412, None),
     ("412 before contents", form_part("old.txt", b"<", If_Match='"o"', Content_Type="text/xml"), 412, None),
-    ("multipart without a name", form_part(None, b"x", Content_Type="multipart/mixed; boundary=a"), 415, "unsupported-type"),
+    (
+        "multipart without a name",
+        form_part(None, b"x", Content_Type="multipart/mixed; boundary=a"),
+        415,
+        "unsupported-type",
+    ),
     ("no disposition", b"X-A: b\r\n\r\nx", 400, "malformed"),
     ("no headers", b"\r\nx", 400, "malformed"),
     ("broken header", b"no colon\r\n\r\nx", 400, "malformed"),
@@ -121,20 +125,30 @@ MIXED = [
     ("not UTF-8", mixed_part("%ff", b"x"), 400, "malformed-name", None),
     ("NUL", mixed_part("a%00", b"x"), 400, "malformed-name", None),
     ("nameless", mixed_part(None, b"x"), 400, "malformed-name", None),
-    ("disposition", mixed_part(None, b"x", Content_Disposition="attachment; filename*=UTF-8''%C3%A4"), 201, None, "/c/%C3%A4"),
+    (
+        "disposition",
+        mixed_part(None, b"x", Content_Disposition="attachment; filename*=UTF-8''%C3%A4"),
+        201,
+        None,
+        "/c/%C3%A4",
+    ),
     ("length", mixed_part("x", b"abc", Content_Length="3"), 201, None, "/c/x"),
     ("too short", mixed_part("x", b"ab", Content_Length="3"), 400, "length-mismatch", "/c/x"),
     ("too long", mixed_part("x", b"abcd", Content_Length="3"), 400, "length-mismatch", "/c/x"),
     ("bad length", mixed_part("x", b"abcd", Content_Length="3a"), 400, "malformed", "/c/x"),
     ("checksum", mixed_part("x", b"x", OC_Checksum="MD5:9dd4e461268c8034f5c8564e155c67a6"), 201, None, "/c/x"),
-    ("wrong checksum", mixed_part("x", b"y", OC_Checksum="MD5:9dd4e461268c8034f5c8564e155c67a6"), 400, "digest-mismatch", "/c/x"),
+    (
+        "wrong checksum",
+        mixed_part("x", b"y", OC_Checksum="MD5:9dd4e461268c8034f5c8564e155c67a6"),
+        400,
+        "digest-mismatch",
+        "/c/x",
+    ),
     ("lock token", mixed_part("x", b"y", If="(<urn:uuid:1>)"), 412, None, "/c/x"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("part", "status", "error", "href"), [row[1:] for row in MIXED], ids=[row[0] for row in MIXED]
-)
+@pytest.mark.parametrize(("part", "status", "error", "href"), [row[1:] for row in MIXED], ids=[row[0] for row in MIXED])
 async def test_one_row_of_mixed(client: Client, part: bytes, status: int, error: str | None, href: str | None) -> None:
     (client.folder / "c").mkdir()
     answer = await client.post("/c", [mixed_part("before", b"1"), part, mixed_part("after", b"2")], "mixed")
@@ -355,9 +369,7 @@ async def test_a_declared_batch_that_is_too_large(serve: Serve) -> None:
     client = await serve(max_batch_size=100)
     answer = await client.post("/", [form_part("a", b"x" * 200)])
     assert (answer.status, answer.error) == (413, "too-large")
-    chunked = await client.request(
-        "POST", "/", _pieces([form_part("a", b"x"), form_part("b", b"x" * 200_000)]), **FORM
-    )
+    chunked = await client.request("POST", "/", _pieces([form_part("a", b"x"), form_part("b", b"x" * 200_000)]), **FORM)
     assert chunked.status in (207, 413)
     assert "b" not in files(client.folder)
 

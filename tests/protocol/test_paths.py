@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from partwise.errors import Failure, ForbiddenName, Malformed, MalformedName, NotFound
 from partwise.protocol.paths import Mount, Target, check_new, split_name
 

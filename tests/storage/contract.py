@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from partwise.errors import Failure, NotAllowed, NotFound, ParentMissing, PreconditionFailed, WrongKind
 from partwise.storage.base import Exists, Publication, Published, Resource, Store
 

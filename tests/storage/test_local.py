@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.storage.contract import StorageContract, anything, contents, publication, put
+
 from partwise.errors import Failure, ForbiddenName, NotFound, ParentMissing, TryAgain
 from partwise.storage.base import Published
 from partwise.storage.local import durable, staging
 from partwise.storage.local.store import LocalStore
-
-from tests.storage.contract import StorageContract, anything, contents, publication, put
 
 
 @pytest.fixture(params=["nameless", "named"])

@@ -18,11 +18,10 @@ from aiohttp import web
 
 from partwise.app import make_app, make_mount
 from partwise.config import Config, load
+from partwise.handlers.wire import make_runner
 
 #: A thread that runs Python code must let the event loop in soon (the default of 5 ms is felt by every small request).
 _SWITCH_INTERVAL = 0.0005
-#: Bytes that aiohttp reads ahead of the handler.
-_READ_AHEAD = 256 * 1024
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -124,19 +123,6 @@ async def _serve(app: web.Application, config: Config, verbose: bool) -> None:
         await stop.wait()
     finally:
         await runner.cleanup()
-
-
-def make_runner(app: web.Application, config: Config, *, verbose: bool = False) -> web.AppRunner:
-    """How aiohttp must be set up for us: bodies arrive as they were sent, long headers are legal."""
-    return web.AppRunner(
-        app,
-        access_log=logging.getLogger("partwise.access") if verbose else None,
-        auto_decompress=False,
-        read_bufsize=_READ_AHEAD,
-        max_line_size=config.max_header,
-        max_field_size=config.max_header,
-        shutdown_timeout=config.grace,
-    )
 
 
 def _url(runner: web.AppRunner, config: Config) -> str:

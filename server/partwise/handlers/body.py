@@ -32,6 +32,8 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
         except ConnectionError as error:
             raise ClientGone from error
         if not data:
+            if getattr(request.protocol, "body_cut", False):
+                raise ClientGone
             return
         yield data
 

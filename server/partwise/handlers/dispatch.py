@@ -6,10 +6,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from partwise.actions.methods import COLLECTION
-from partwise.errors import Failure, NotImplementedHere, TryAgain
+from partwise.errors import Failure, LengthMismatch, NotImplementedHere, TryAgain
 from partwise.handlers.answer import failure_response
+from partwise.handlers.body import ClientGone
 from partwise.handlers.context import SERVICES, Call
 from partwise.handlers.delete import delete
 from partwise.handlers.expect import check_expectation
@@ -37,6 +39,12 @@ VERBS: dict[str, Verb] = {
 }
 
 
+@web.middleware
+async def everything(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The one middleware: no request is answered by anybody else, not even what no route matches."""
+    return await handle(request)
+
+
 async def handle(request: web.Request) -> web.StreamResponse:
     """Every request of the application."""
     services = request.app[SERVICES]
@@ -45,6 +53,11 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return await _answer(request)
     except Failure as failure:
         response = failure_response(request, failure, home)
+    except ClientGone:
+        # It may have closed its sending side only, and still be there to read this.
+        cut = LengthMismatch("The request ended before its body was complete; nothing was stored.")
+        response = failure_response(request, cut, home)
+        response.force_close()
     except (ConnectionError, web.HTTPException):
         raise
     except Exception:
