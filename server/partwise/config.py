@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -129,6 +130,8 @@ def load(file: Path | None, flags: dict[str, Any]) -> Config:
         raise ValueError(f"the configuration file {file} does not exist")
     try:
         return WithFile(**flags)
+    except TOMLDecodeError as error:
+        raise ValueError(f"the configuration file {file} cannot be read: {error}") from None
     except ValidationError as error:
         raise ValueError("; ".join(map(_sentence, error.errors()))) from None
 

@@ -1,0 +1,158 @@
+"""The command line: a URL when it can serve, one clear line and exit code 2 when it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2] / "server")}
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    """The line with which a start is refused."""
+    found = subprocess.run(
+        [sys.executable, "-m", "partwise.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT | environment,
+        check=False,
+    )
+    assert found.returncode == 2
+    assert found.stdout == ""
+    [line] = found.stderr.splitlines()
+    assert "Traceback" not in line
+    return line
+
+
+@contextmanager
+def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process and the URL it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "partwise.cli", "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | environment,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        yield process, re.findall(r"https?://\S+", line)[0]
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+        assert "Traceback" not in errors
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["serve"], "DIRECTORY"),
+        (["frobnicate"], "frobnicate"),
+        (["serve", "FOLDER", "--frobnicate"], "--frobnicate"),
+        (["serve", "FOLDER", "--port", "x"], "--port"),
+        (["serve", "FOLDER", "--port", "70000"], "port"),
+        (["serve", "FOLDER", "--early", "sometimes"], "--early"),
+        (["serve", "FOLDER", "--prefix", "files"], "prefix"),
+        (["serve", "FOLDER", "--public-url", "files.example.org"], "public_url"),
+        (["serve", "FOLDER", "--accept", "image"], "image"),
+        (["serve", "FOLDER", "--max-item-size", "0"], "max_item_size"),
+        (["serve", "FOLDER/none"], "does not exist"),
+        (["serve", "FOLDER/file"], "is not a folder"),
+        (["serve", "FOLDER", "--host", "0.0.0.0"], "--anonymous"),
+        (["serve", "FOLDER", "--schemas", "FOLDER/none"], "schema folder"),
+        (["serve", "FOLDER", "--schemas", "FOLDER/schemas"], "bad.xsd"),
+        (["serve", "FOLDER", "--config", "FOLDER/none.toml"], "none.toml"),
+        (["serve", "FOLDER", "--config", "FOLDER/bad.toml"], "bad.toml"),
+        (["serve", "FOLDER", "--config", "FOLDER/unknown.toml"], "frobnicate"),
+    ],
+)
+def test_refused(folder: Path, arguments: list[str], said: str) -> None:
+    (folder / "file").write_bytes(b"")
+    (folder / "schemas").mkdir()
+    (folder / "schemas" / "bad.xsd").write_text("<schema/>")
+    (folder / "bad.toml").write_text("port = ")
+    (folder / "unknown.toml").write_text("frobnicate = 1")
+    assert said in refused(*[argument.replace("FOLDER", str(folder)) for argument in arguments])
+
+
+def test_a_folder_that_is_not_writable(folder: Path) -> None:
+    folder.chmod(0o555)
+    try:
+        if os.access(folder, os.W_OK):  # root may write anyway; then nobody can try it
+            (folder / ".partwise").write_text("a file where the state folder should be")
+            assert "cannot be served" in refused("serve", str(folder))
+        else:
+            assert "not writable" in refused("serve", str(folder))
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_port_in_use(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port}" in refused("serve", str(folder), "--port", str(port))
+
+
+def test_the_reserved_name(folder: Path) -> None:
+    (folder / "-").mkdir()
+    assert "--service-prefix" in refused("serve", str(folder), "--port", "0")
+
+
+def test_serves_and_stops(folder: Path) -> None:
+    (folder / "a").write_bytes(b"alpha")
+    with served(str(folder), "--port", "0", "--prefix", "/files") as (process, url):
+        assert url.endswith("/files/")
+        assert urllib.request.urlopen(url + "a", timeout=10).read() == b"alpha"
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+
+
+def test_flags_beat_the_environment_beats_the_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "partwise.toml"
+    file.write_text('prefix = "/file"\nport = 0\nmax_item_size = 5\naccept = ["text/*"]\n')
+    with served(str(folder), "--config", str(file)) as (_, url):
+        assert url.endswith("/file/")
+    with served(str(folder), "--config", str(file), PARTWISE_PREFIX="/environment") as (_, url):
+        assert url.endswith("/environment/")
+    with served(str(folder), "--config", str(file), "--prefix", "/flag", PARTWISE_PREFIX="/environment") as (_, url):
+        assert url.endswith("/flag/")
+
+
+def test_a_killed_server_leaves_nothing_half_written(folder: Path) -> None:
+    """Killed in the middle of an upload: what was reported is there, nothing else; the next start sweeps."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "partwise.cli", "serve", str(folder), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    port = int(re.findall(r":(\d+)/", process.stdout.readline())[0])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="%d"\r\n\r\n'
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n")
+        client.sendall(b"Content-Length: 1000000\r\n\r\n" + part % 1 + b"whole\r\n" + part % 2 + b"x" * 500_000)
+        seen = b""
+        while b"<D:href>/1</D:href>" not in seen:
+            seen += client.recv(65536)
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    with served(str(folder), "--port", "0"):
+        assert (folder / "1").read_bytes() == b"whole"
+        assert not (folder / "2").exists()
+        assert not [path for path in (folder / ".partwise" / "staging").rglob("*") if path.is_file()]
