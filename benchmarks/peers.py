@@ -99,7 +99,16 @@ def _wsgidav(place: Place) -> list[str]:
 
 
 def _copyparty(place: Place) -> list[str]:
-    command = [_script("copyparty"), "-q", "--http-only", "--no-crt", "--no-thumb", "--hist", str(place.state / "hist")]
+    command = [
+        _script("copyparty"),
+        "-q",
+        "--http-only",
+        "--no-crt",
+        "--no-thumb",
+        "--wram",
+        "--hist",
+        str(place.state / "hist"),
+    ]
     return [*command, "-i", "127.0.0.1", "-p", str(place.port), "-v", f"{place.folder}::A"]
 
 

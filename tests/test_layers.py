@@ -57,8 +57,7 @@ def imports(module: Path) -> set[str]:
 
 
 def own_rooms(module: Path) -> set[str]:
-    names = {name.split(".")[1] for name in imports(module) if name.startswith("partwise.")}
-    return names
+    return {name.split(".")[1] for name in imports(module) if name.startswith("partwise.")}
 
 
 def may_enter(here: str, there: str) -> bool:

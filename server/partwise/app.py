@@ -66,7 +66,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     app.cleanup_ctx.append(services)
     # One route for everything: targets are read by our own rules, see protocol.paths. The route exists for its expect
     # handler; the middleware also gets what no route can match, such as "*".
-    app.router.add_route("*", "/{target:.*}", handle, expect_handler=leave_to_handler)
+    app.router.add_route("*", r"/{target:[\s\S]*}", handle, expect_handler=leave_to_handler)
     return app
 
 

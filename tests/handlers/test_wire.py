@@ -111,7 +111,8 @@ async def test_an_item_is_told_before_the_next_is_sent(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Via": "1.1 proxy"}, {"X_Forwarded_For": "10.0.0.1"}, {"Forwarded": "for=x"}, {"X_Real_IP": "10.0.0.1"}]
+    "headers",
+    [{"Via": "1.1 proxy"}, {"X_Forwarded_For": "10.0.0.1"}, {"Forwarded": "for=x"}, {"X_Real_IP": "10.0.0.1"}],
 )
 async def test_behind_an_unknown_proxy_the_report_is_held(client: Client, headers: dict[str, str]) -> None:
     assert await begins_early(client, **headers) is False

@@ -58,7 +58,12 @@ def answer_from_a_thread(name: str, body: bytes, ticket: Future[Failure | None])
     threading.Thread(target=answer_at_once, args=(name, body, ticket)).start()
 
 
-BODIES = [(b"good", 201, None), (b"BAD", 422, "rule-failed"), (b"BROKEN", 503, "try-again"), (b"RAISE", 503, "try-again")]
+BODIES = [
+    (b"good", 201, None),
+    (b"BAD", 422, "rule-failed"),
+    (b"BROKEN", 503, "try-again"),
+    (b"RAISE", 503, "try-again"),
+]
 
 
 @pytest.mark.parametrize("ask", [answer_at_once, answer_from_a_thread])

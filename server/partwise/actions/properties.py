@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable
+from functools import lru_cache
 
 from partwise.errors import DAV_NS
 from partwise.protocol.dates import format_http_date
@@ -17,7 +18,12 @@ _CODINGS = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "a
 
 def media_type(name: str) -> str:
     """What a file is served as, by its name (never used to judge an upload)."""
-    kind, coding = _TYPES.guess_type(name, strict=False)
+    return _by_ending(name.rpartition(".")[2].lower() if "." in name else "")
+
+
+@lru_cache(1024)
+def _by_ending(ending: str) -> str:
+    kind, coding = _TYPES.guess_type(f"name.{ending}", strict=False)
     if coding is not None:
         return _CODINGS.get(coding, "application/octet-stream")
     return kind or "application/octet-stream"

@@ -10,7 +10,7 @@ from partwise.actions.blocks import blocks
 from partwise.actions.properties import LIVE, element, empty, split
 from partwise.errors import DAV_NS
 from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, propstat_response
-from partwise.protocol.paths import Mount, Path
+from partwise.protocol.paths import Mount, Path, encode_segment
 from partwise.protocol.preferences import Depth
 from partwise.protocol.propfind import AllProp, Prop, PropName
 from partwise.storage.base import Resource, Store
@@ -23,11 +23,26 @@ def propfind(store: Store, mount: Mount, path: Path, depth: Depth, asked: Asked)
     """The multistatus document in blocks of about 64 KiB. Raises NotFound before the first."""
     target = store.stat(path)
     propstats = _plan(asked)
-    responses = (
-        propstat_response(mount.href(resource.path, collection=resource.collection), propstats(resource))
-        for resource in _resources(store, target, depth)
-    )
+    responses = _responses(mount, propstats, _resources(store, target, depth))
     return blocks(chain((MULTISTATUS_OPEN,), responses, (MULTISTATUS_CLOSE,)))
+
+
+def _responses(
+    mount: Mount, propstats: Callable[[Resource], Propstats], resources: Iterable[Resource]
+) -> Iterator[str]:
+    parent: Path | None = None
+    prefix = ""
+    for resource in resources:
+        path = resource.path
+        if not path:
+            href = mount.href(())
+        else:
+            # Most siblings follow each other: what they share is encoded once.
+            if path[:-1] != parent:
+                parent = path[:-1]
+                prefix = mount.href(parent, collection=True)
+            href = f"{prefix}{encode_segment(path[-1])}{'/' if resource.collection else ''}"
+        yield propstat_response(href, propstats(resource))
 
 
 def _resources(store: Store, target: Resource, depth: Depth) -> Iterable[Resource]:

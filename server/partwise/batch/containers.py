@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from partwise.errors import Failure, Malformed, MalformedName, UnsupportedType
-from partwise.intake.declaration import Get
 from partwise.protocol.disposition import parse_disposition, parse_form_disposition
 from partwise.protocol.paths import Mount, Path, split_name
 
@@ -34,11 +33,11 @@ class EmptyChoice:
 class ItemPart:
     """A part that is an item. ``path`` is its target, or ``failure`` says why it has none.
 
-    ``get`` reads the headers that count in this container; ``promised``: its Content-Length is a promise.
+    ``headers`` are those that count in this container; ``promised``: its Content-Length is a promise.
     """
 
     name: str
-    get: Get
+    headers: Mapping[str, str]
     path: Path | None = None
     failure: Failure | None = None
     promised: bool = False
@@ -55,13 +54,14 @@ class Container(Protocol):
         """What a part with these headers is. A name that cannot be used is the part's own failure, never raised."""
 
 
-def _getter(headers: Headers, counted: frozenset[str]) -> Get:
+def _counted(headers: Headers, counted: frozenset[str]) -> Mapping[str, str]:
+    """The fields that count in a container, by their lower-case names; repeated lines joined."""
     found: dict[str, str] = {}
     for name, raw in headers:
         if name in counted:
             value = raw.decode("utf-8", "surrogateescape")
             found[name] = f"{found[name]}, {value}" if name in found else value
-    return lambda name: found.get(name.lower())
+    return found
 
 
 def _values(headers: Headers) -> Mapping[str, bytes]:
@@ -108,31 +108,31 @@ class FormContainer:
 
     def part(self, headers: Headers) -> Part:
         values = _values(headers)
-        get = _getter(headers, _FORM)
+        counted = _counted(headers, _FORM)
         raw = values.get("content-disposition")
         if raw is None:
-            return ItemPart("", get, failure=Malformed("A part of a form must have a Content-Disposition."))
+            return ItemPart("", counted, failure=Malformed("A part of a form must have a Content-Disposition."))
         try:
             disposition = parse_form_disposition(raw)
         except Failure as failure:
-            return ItemPart("", get, failure=failure)
+            return ItemPart("", counted, failure=failure)
         if disposition.filename is None:
             name = (disposition.name or b"").decode("utf-8", "replace")
-            if (get("content-type") or "").lower().lstrip().startswith("multipart/"):
+            if counted.get("content-type", "").lower().lstrip().startswith("multipart/"):
                 nested = UnsupportedType("A multipart inside a form is not taken; send each file as a part of its own.")
-                return ItemPart(name, get, failure=nested)
+                return ItemPart(name, counted, failure=nested)
             return Field(name)
         if not disposition.filename:
             return EmptyChoice((disposition.name or b"").decode("utf-8", "replace"))
-        return self._item(disposition.filename, get)
+        return self._item(disposition.filename, counted)
 
-    def _item(self, filename: bytes, get: Get) -> ItemPart:
+    def _item(self, filename: bytes, counted: Mapping[str, str]) -> ItemPart:
         try:
             name = filename.decode(self.charset)
         except UnicodeError:
             shown = filename.decode("utf-8", "replace")
-            return ItemPart(shown, get, failure=MalformedName(f"The name is not valid {self.charset}."))
-        return _named(name, get, lambda: self.collection + split_name(name), self.mount)
+            return ItemPart(shown, counted, failure=MalformedName(f"The name is not valid {self.charset.upper()}."))
+        return _named(name, counted, lambda: self.collection + split_name(name), self.mount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,14 @@ class MixedContainer:
 
     def part(self, headers: Headers) -> Part:
         values = _values(headers)
-        get = _getter(headers, _MIXED)
+        counted = _counted(headers, _MIXED)
         content_id = values.get("content-id", b"").decode("utf-8", "replace") or None
         location = values.get("content-location")
         if location is not None:
             reference = location.decode("utf-8", "surrogateescape")
             return _named(
                 reference,
-                get,
+                counted,
                 lambda: self.mount.resolve(reference, self.collection, self.authority),
                 self.mount,
                 promised=True,
@@ -162,13 +162,13 @@ class MixedContainer:
             raw = values.get("content-disposition")
             filename = None if raw is None else parse_disposition(raw).filename
         except Failure as failure:
-            return ItemPart("", get, failure=failure, content_id=content_id)
+            return ItemPart("", counted, failure=failure, content_id=content_id)
         if not filename:
             nameless = MalformedName("The part has no name; give it a Content-Location or a filename.")
-            return ItemPart("", get, failure=nameless, content_id=content_id)
+            return ItemPart("", counted, failure=nameless, content_id=content_id)
         return _named(
             filename,
-            get,
+            counted,
             lambda: self.collection + split_name(filename),
             self.mount,
             promised=True,
@@ -177,11 +177,17 @@ class MixedContainer:
 
 
 def _named(
-    name: str, get: Get, resolve: Resolve, mount: Mount, *, promised: bool = False, content_id: str | None = None
+    name: str,
+    counted: Mapping[str, str],
+    resolve: Resolve,
+    mount: Mount,
+    *,
+    promised: bool = False,
+    content_id: str | None = None,
 ) -> ItemPart:
     try:
         path = resolve()
         mount.check_new(path)
     except Failure as failure:
-        return ItemPart(name, get, failure=failure, promised=promised, content_id=content_id)
-    return ItemPart(name, get, path=path, promised=promised, content_id=content_id)
+        return ItemPart(name, counted, failure=failure, promised=promised, content_id=content_id)
+    return ItemPart(name, counted, path=path, promised=promised, content_id=content_id)

@@ -198,8 +198,8 @@ class BatchSession:
     def _item(self, part: ItemPart) -> Item:
         """What the headers of the part declare. Raises Malformed or UnsupportedType."""
         assert part.path is not None
-        declared = declare(part.get)
-        gate = Gate(declared.conditions, self.steering.overwrite is not False, part.get("if"))
+        declared = declare(part.headers)
+        gate = Gate(declared.conditions, self.steering.overwrite is not False, part.headers.get("if"))
         candidate = Candidate("/".join(part.path), declared.essence, declared.charset, declared.length)
         return Item(
             path=part.path,

@@ -21,7 +21,7 @@ from partwise.config import Config, load
 from partwise.handlers.wire import make_runner
 
 #: A thread that runs Python code must let the event loop in soon (the default of 5 ms is felt by every small request).
-_SWITCH_INTERVAL = 0.0005
+_SWITCH_INTERVAL = 0.001
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:

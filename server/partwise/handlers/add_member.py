@@ -23,7 +23,7 @@ async def add_member(call: Call) -> web.Response:
     """201 with the ``Location`` of the new member. The target is known to be a collection."""
     name = await _free_name(call)
     # The name must be new; should somebody take it while the body arrives, nobody's file is replaced.
-    gate = Gate(declare(call.header).conditions, overwrite=False)
+    gate = Gate(declare(call.headers()).conditions, overwrite=False)
     published = await store_body(call, item_of(call, (*call.target.path, name), gate))
     return await created(call, published)
 

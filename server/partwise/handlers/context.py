@@ -41,5 +41,13 @@ class Call:
         values = self.request.headers.getall(name, None)
         return None if values is None else ", ".join(values)
 
+    def headers(self) -> dict[str, str]:
+        """All fields by their lower-case names; repeated lines joined."""
+        found: dict[str, str] = {}
+        for name, value in self.request.headers.items():
+            key = name.lower()
+            found[key] = f"{found[key]}, {value}" if key in found else value
+        return found
+
 
 SERVICES = web.AppKey("services", Services)

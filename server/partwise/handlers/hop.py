@@ -17,13 +17,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+#: Uploads after which an idle lane gets a fresh thread: lxml keeps the names it has seen as long as their thread lives.
+_SERVED = 1000
+
+
 class Lane:
     """One thread, for everything that one upload does."""
 
     def __init__(self, number: int) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"partwise-lane-{number}")
+        self._name = f"partwise-lane-{number}"
+        self._executor = self._thread()
+        self._served = 0
         #: Uploads pinned to this lane now.
         self.pinned = 0
+
+    def _thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, thread_name_prefix=self._name)
 
     def __enter__(self) -> Lane:
         self.pinned += 1
@@ -31,6 +40,10 @@ class Lane:
 
     def __exit__(self, *_: object) -> None:
         self.pinned -= 1
+        self._served += 1
+        if self._served >= _SERVED and not self.pinned:
+            self._executor.shutdown(wait=False)
+            self._executor, self._served = self._thread(), 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _hop(self._executor, function, *args, **kwargs)

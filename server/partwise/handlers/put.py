@@ -18,13 +18,16 @@ from partwise.handlers.hop import Lane
 from partwise.intake.declaration import Declaration, declare
 from partwise.intake.item import Item
 from partwise.intake.judging import too_late, when_judged
-from partwise.intake.pipeline import Reception, Staged
+from partwise.intake.pipeline import Intake, Reception, Staged
 from partwise.intake.validators.base import Candidate
-from partwise.protocol.paths import Path
+from partwise.protocol.paths import TRAILING_SLASH, Path
 from partwise.protocol.preferences import parse_overwrite
 from partwise.storage.base import Published
 
 T = TypeVar("T")
+
+#: A body up to this size is received whole before it is judged.
+_SMALL = 64 * 1024
 
 
 async def put(call: Call) -> web.Response:
@@ -52,12 +55,12 @@ async def check_name(call: Call) -> None:
         try:
             await services.hop.run(services.store.stat, target.path)
         except NotFound:
-            raise ForbiddenName("The name of a file ends with a slash.") from None
+            raise ForbiddenName(TRAILING_SLASH) from None
 
 
 def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
     """What the headers of the request declare. Raises Malformed or UnsupportedType."""
-    declared = declare(call.header)
+    declared = declare(call.headers())
     if gate is None:
         gate = _gate(call, declared)
     # An absent Content-Length with a chunked body means: unknown.
@@ -73,16 +76,41 @@ def _gate(call: Call, declared: Declaration) -> Gate:
 async def store_body(call: Call, item: Item) -> Published:
     """Receive, judge, store. Raises any Failure, or ClientGone."""
     with call.services.hop.lane() as lane:
+        if 0 < (item.length or 0) <= _SMALL and hdrs.EXPECT not in call.request.headers:
+            # Most files are small: one hop for all of it.
+            body = b"".join([data async for data in chunks(call.request)])
+            reception, staged = await lane.run(_receive, call.services.intake, item, body)
+            return await _store(call, reception, staged, lane)
         reception = await lane.run(call.services.intake.begin, item)
         try:
             async for data in chunks(call.request):
                 await lane.run(reception.write, data)
             staged = await lane.run(reception.finish)
+        except BaseException:
+            await lane.run(reception.abort)
+            raise
+        return await _store(call, reception, staged, lane)
+
+
+def _receive(intake: Intake, item: Item, body: bytes) -> tuple[Reception, Staged]:
+    reception = intake.begin(item)
+    try:
+        reception.write(body)
+        return reception, reception.finish()
+    except BaseException:
+        reception.abort()
+        raise
+
+
+async def _store(call: Call, reception: Reception, staged: Staged, lane: Lane) -> Published:
+    """From a good body to a durable file. Raises what its judges or the store say."""
+    if staged.waiting:
+        try:
             await _judged(staged, call.services.config.judge_timeout)
         except BaseException:
             await lane.run(reception.abort)
             raise
-    return await _publish(call, staged, reception, lane)
+    return await _publish(call, staged)
 
 
 async def _judged(staged: Staged, patience: float) -> None:
@@ -110,7 +138,7 @@ def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], result:
     loop.call_soon_threadsafe(deliver)
 
 
-async def _publish(call: Call, staged: Staged, reception: Reception, lane: Lane) -> Published:
+async def _publish(call: Call, staged: Staged) -> Published:
     loop = asyncio.get_running_loop()
     published: asyncio.Future[Published | Failure] = loop.create_future()
 

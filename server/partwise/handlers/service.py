@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from partwise.actions.methods import SERVICE
-from partwise.errors import ForbiddenName, NotFound, WrongKind
+from partwise.errors import NotFound, WrongKind
 from partwise.handlers.context import Call
 from partwise.handlers.options import options
 
@@ -25,7 +25,7 @@ async def service(call: Call) -> web.StreamResponse:
     if method == "OPTIONS":
         return await options(call)
     if method in _WRITING:
-        raise ForbiddenName("Names below the service prefix are reserved for the server's own resources.")
+        raise call.services.mount.reserved()
     if method not in _READING:
         raise WrongKind("The server's own resources can only be read.", accepted=SERVICE)
     call.services.policy.require_read()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from partwise.errors import Malformed, UnsupportedType
 from partwise.protocol.conditions import Conditions
@@ -17,8 +18,12 @@ from partwise.protocol.digests import (
 )
 from partwise.protocol.media_types import MediaType, parse_media_type
 
-#: A header field of the body by its name in any case, ``None`` if absent. Repeated field lines are joined with ", ".
+#: The header fields of one body by their lower-case names. Repeated field lines are joined with ", ".
+Headers = Mapping[str, str]
 Get = Callable[[str], str | None]
+
+_TYPE_ONLY = {"content-type"}
+_UNCONDITIONAL = Conditions()
 
 # RFC 2045 §6.2: these say that the bytes are as they are.
 _IDENTITY = {"", "7bit", "8bit", "binary", "identity"}
@@ -43,8 +48,11 @@ class Declaration:
         return None if self.media_type is None else self.media_type.parameter("charset")
 
 
-def declare(get: Get) -> Declaration:
+def declare(headers: Headers) -> Declaration:
     """Raises Malformed for a header that cannot be read, UnsupportedType for a coding that is not taken."""
+    if headers.keys() <= _TYPE_ONLY:
+        return _typed(headers.get("content-type"))
+    get = headers.get
     media_type = get("content-type")
     length = get("content-length")
     for name in ("content-encoding", "content-transfer-encoding"):
@@ -55,9 +63,15 @@ def declare(get: Get) -> Declaration:
         media_type=None if media_type is None else parse_media_type(media_type),
         length=None if length is None else _length(length),
         digests=_digests(get),
-        conditions=Conditions.parse(get),
+        conditions=Conditions.parse(lambda name: get(name.lower())),
         modified_ns=_modified(get),
     )
+
+
+@lru_cache(256)
+def _typed(value: str | None) -> Declaration:
+    """What most parts declare: a media type, if anything."""
+    return Declaration(None if value is None else parse_media_type(value), None, (), _UNCONDITIONAL, None)
 
 
 def _length(value: str) -> int:

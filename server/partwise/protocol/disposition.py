@@ -21,6 +21,8 @@ _NEXT = rb"(?=[ \t]*+(?:;[ \t]*+(?:" + _TOKEN + rb"=|\Z)|\Z))"
 # the value, unless another parameter or the end follows: then a current client has sent a value that ends with a
 # backslash. Any other backslash is literal.
 _QUOTED = rb'"((?:[^"\\]|\\(?!")|\\"(?!' + _NEXT + rb'))*+(?:\\(?="))?+)"'
+# What nearly every client writes, with nothing to unescape: three times as fast as the whole grammar.
+_USUAL = re.compile(rb'form-data; name="([^"\\%]*+)"(?:; filename="([^"\\%]*+)")?')
 _FORM_PARAMETER = re.compile(
     rb";[ \t]*+(?:(" + _TOKEN + rb")=(?:" + _QUOTED + rb'|([^\x00-\x20\x7f";]++)))?[ \t]*+(?=;|\Z)'
 )
@@ -57,6 +59,9 @@ def parse_form_disposition(value: bytes) -> FormDisposition:
     ``filename*`` is ignored (RFC 7578 §4.2: it "MUST NOT be used"). Raises ``Malformed`` for another disposition, bad
     syntax and for a name or filename given twice.
     """
+    usual = _USUAL.fullmatch(value)
+    if usual is not None:
+        return FormDisposition(*usual.groups())
     value = value.strip(b" \t")
     head = _FORM_DATA.match(value)
     position = head.end() if head else 0

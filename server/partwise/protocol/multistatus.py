@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from partwise.errors import BATCH_NS, DAV_NS, Failure, Issue, reason
 
@@ -38,6 +39,7 @@ def shortened(value: str, limit: int) -> str:
     return value if len(value) <= limit else value[: limit - 1] + "…"
 
 
+@lru_cache(64)
 def status_line(status: int) -> str:
     """``HTTP/1.1 422 Unprocessable Content`` (§14.28)."""
     return f"HTTP/1.1 {int(status)} {reason(status)}"

@@ -20,8 +20,11 @@ MAX_SEGMENT = 255
 #: Percent-encoded length of a whole new path; keeps a row of a report below 8 KiB.
 MAX_ENCODED_PATH = 3072
 
+TRAILING_SLASH = "The name of a file ends with a slash."
+
 # pchar of RFC 3986 §3.3 without "&" and "'", so that an href needs no escaping in XML and HTML.
 _SAFE = "!$()*+,;=:@~"
+_PLAIN = re.compile(r"[A-Za-z0-9._~!$()*+,;=:@-]+")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE_FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -62,9 +65,16 @@ def check_segment(name: str) -> str:
     return name
 
 
+def encode_segment(name: str) -> str:
+    """One segment, percent-encoded (RFC 3986 §3.3)."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return quote(name.encode("utf-8", "surrogateescape"), safe=_SAFE)
+
+
 def encode(path: Path) -> str:
     """The segments percent-encoded and joined by slashes, without a leading one."""
-    return "/".join(quote(name.encode("utf-8", "surrogateescape"), safe=_SAFE) for name in path)
+    return "/".join(map(encode_segment, path))
 
 
 def check_new(path: Path) -> None:
@@ -82,7 +92,8 @@ def check_new(path: Path) -> None:
             raise ForbiddenName("The name holds a backslash; separate segments with '/'.")
     if path and _DRIVE.match(path[0]):
         raise ForbiddenName("The name begins with a drive letter.")
-    if len(encode(path)) > MAX_ENCODED_PATH:
+    # Encoding triples a byte at most, so that a short name need not be encoded to know.
+    if sum(map(len, path)) * 12 > MAX_ENCODED_PATH and len(encode(path)) > MAX_ENCODED_PATH:
         raise ForbiddenName(f"The name is longer than {MAX_ENCODED_PATH} characters in its encoded form.")
 
 
@@ -94,7 +105,7 @@ def split_name(name: str) -> Path:
     if name.startswith("/"):
         raise ForbiddenName("The name begins with a slash; it must be relative to the collection.")
     if name.endswith("/"):
-        raise ForbiddenName("The name of a file ends with a slash.")
+        raise ForbiddenName(TRAILING_SLASH)
     return tuple(check_segment(segment) for segment in name.split("/"))
 
 
@@ -144,6 +155,9 @@ class Mount:
             return Target(segments[1:], slash, query, service=True)
         return Target(segments, slash, query)
 
+    def reserved(self) -> ForbiddenName:
+        return ForbiddenName(f"The name {self.service!r} is reserved for the server's own resources.")
+
     def is_hidden(self, path: Path) -> bool:
         """Does the path lie in the folder for state? Compared without case: some file systems fold it."""
         return bool(path) and path[0].casefold() == self.hidden.casefold()
@@ -152,7 +166,7 @@ class Mount:
         """As :func:`check_new`, and neither in the service nor in the state folder."""
         check_new(path)
         if path and path[0] == self.service:
-            raise ForbiddenName(f"The name {self.service!r} is reserved for the server's own resources.")
+            raise self.reserved()
         if self.is_hidden(path):
             raise ForbiddenName(f"The name {self.hidden!r} is reserved for the server's own state.")
 
@@ -203,5 +217,5 @@ def _network_path(reference: str) -> tuple[str, str]:
 
 def _relative(reference: str) -> Path:
     if not reference or reference.endswith("/"):
-        raise ForbiddenName("Content-Location names a collection; an item's name does not end with a slash.")
+        raise ForbiddenName(TRAILING_SLASH)
     return tuple(decode_segment(part) for part in reference.split("/"))

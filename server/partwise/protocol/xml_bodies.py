@@ -18,13 +18,13 @@ from partwise.protocol.propfind import AllProp, Prop, PropFind, PropName
 
 __all__ = ["parse_body", "parse_propfind"]
 
-# The ids of a document are not collected: xml:id is an attribute like any other, and is not judged here.
+# The option collect_ids must stay as it is: switched off it makes libxml2 open the external subset that a DOCTYPE
+# names, whatever load_dtd says.
 _HARDENED: dict[str, Any] = {
     "resolve_entities": False,
     "load_dtd": False,
     "no_network": True,
     "huge_tree": False,
-    "collect_ids": False,
 }
 
 _PROPFIND = f"{{{DAV_NS}}}propfind"

@@ -35,6 +35,8 @@ class Exists(Exception):
 
 
 #: Judges, inside the critical section, what stands at the target now (``None``: nothing). Raises a Failure to refuse.
+#: It has no effect of its own: a store may ask about ``None`` before it knows, and again about what it found; the last
+#: answer counts.
 Check = Callable[[Resource | None], None]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from partwise.errors import Damaged, Failure
 from partwise.intake.validators.base import Candidate, Validator
-from partwise.intake.validators.builtin import builtin_validators
+from partwise.intake.validators.builtin import in_order
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -107,7 +107,7 @@ KINDS = sorted({kind for kind, _ in GOOD})
 
 def validators(media_type: str) -> list[Validator]:
     # Without the signatures: these tests are about the formats, and a sample must be judged by one of them.
-    made = [factory(Candidate("a", media_type)) for factory in builtin_validators(None)[1:]]
+    made = [factory(Candidate("a", media_type)) for factory in in_order(None)[1:]]
     found = [validator for validator in made if validator is not None]
     assert len(found) == 1
     return found
@@ -176,7 +176,7 @@ def test_an_empty_body_passes(media_type: str) -> None:
 
 @pytest.mark.parametrize("media_type", [None, "application/octet-stream", "text/plain", "image/webp"])
 def test_other_types_are_no_concern(media_type: str | None) -> None:
-    assert all(factory(Candidate("a", media_type)) is None for factory in builtin_validators(None)[1:])
+    assert all(factory(Candidate("a", media_type)) is None for factory in in_order(None)[1:])
 
 
 def test_a_broken_chunk_is_refused_before_the_rest_arrives() -> None:

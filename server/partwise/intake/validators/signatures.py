@@ -8,6 +8,7 @@ Sources: the specification of each format, and the WHATWG MIME Sniffing standard
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from partwise.errors import UnsupportedType
 from partwise.intake.validators.base import Candidate, Validator
@@ -133,6 +134,7 @@ _TEXT_APPLICATION = re.compile(
 _TEXT_SUFFIXES = ("+json", "+xml", "+yaml", "+json-seq")
 
 
+@lru_cache(256)
 def fits(media_type: str) -> frozenset[str] | None:
     """The signatures that contents declared as ``media_type`` may carry; ``None`` if that type is not judged.
 

@@ -184,18 +184,32 @@ class LocalStore:
                 return _not_stored(error)
 
     def _place(self, publication: Publication, directories: Directories, touched: set[Path]) -> Published:
-        upload, path = _local(publication), publication.path
-        existing = _writable(directories, path)
-        if existing is None:
+        """Most names are new: so it is tried as one, and looked at only if something stands there."""
+        try:
             publication.check(None)
-            parent = self._parent(publication, directories, touched)
-            try:
-                upload.link(parent, path[-1])
-            except FileExistsError:
-                # Made by hand since we looked a moment ago; the client may look again.
-                raise TryAgain("Somebody else made this name at the same moment. Send it again.") from None
-            touched.add(path[:-1])
-            return Published(True, resource(path, os.fstat(upload.descriptor)))
+            return self._place_new(publication, directories, touched)
+        except (FileExistsError, Failure) as hindrance:
+            existing = _writable(directories, publication.path)
+            if existing is None:
+                if isinstance(hindrance, Failure):
+                    raise
+                raise TryAgain("Somebody else changed this name at the same moment. Send it again.") from None
+        return self._replace(publication, existing, directories, touched)
+
+    def _place_new(self, publication: Publication, directories: Directories, touched: set[Path]) -> Published:
+        upload, path = _local(publication), publication.path
+        upload.link(self._parent(publication, directories, touched), path[-1])
+        touched.add(path[:-1])
+        return Published(True, resource(path, os.fstat(upload.descriptor)))
+
+    def _replace(
+        self,
+        publication: Publication,
+        existing: tuple[Path, os.stat_result],
+        directories: Directories,
+        touched: set[Path],
+    ) -> Published:
+        upload, path = _local(publication), publication.path
         canonical, status = existing
         publication.check(resource(path, status))
         parent = directories.open(canonical[:-1])
@@ -308,13 +322,16 @@ def _writable(directories: Directories, path: Path) -> tuple[Path, os.stat_resul
     Raises WrongKind for a collection, ForbiddenName for what clients cannot see (a link that leads out, a device).
     """
     try:
-        found = directories.locate(path)
+        found = path, directories.status(path)
     except NotFound:
-        if _anything(directories, path):
-            raise ForbiddenName(
-                "The name is taken by something that is not served, such as a link that leads out of the folder."
-            ) from None
         return None
+    try:
+        if not stat.S_ISREG(found[1].st_mode):
+            found = directories.locate(path)
+    except NotFound:
+        raise ForbiddenName(
+            "The name is taken by something that is not served, such as a link that leads out of the folder."
+        ) from None
     if stat.S_ISDIR(found[1].st_mode):
         raise WrongKind("A collection stands under this name; a file cannot take its place.")
     return found
