@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,14 @@ async def test_propname_and_include(tree: Path, client: Client) -> None:
 async def test_refused(client: Client, body: bytes, depth: str, status: int, error: str) -> None:
     answer = await client.request("PROPFIND", "/", body, Depth=depth)
     assert (answer.status, answer.error) == (status, error)
+
+
+async def test_a_document_type_is_not_even_looked_at(client: Client, tmp_path: Path) -> None:
+    """Opening a pipe that nobody writes to would hang."""
+    os.mkfifo(tmp_path / "pipe")
+    body = f'<!DOCTYPE propfind SYSTEM "{tmp_path}/pipe"><propfind xmlns="DAV:"><allprop/></propfind>'
+    answer = await asyncio.wait_for(client.request("PROPFIND", "/", body.encode(), Depth="0"), 20)
+    assert (answer.status, answer.error) == (403, "no-external-entities")
 
 
 async def test_infinity_may_be_forbidden(tree: Path, serve: Serve) -> None:

@@ -18,8 +18,8 @@ from partwise.protocol.propfind import AllProp, Prop, PropFind, PropName
 
 __all__ = ["parse_body", "parse_propfind"]
 
-# The option collect_ids must stay as it is: switched off it makes libxml2 open the external subset that a DOCTYPE
-# names, whatever load_dtd says.
+# The option collect_ids must not stand here: switched off it makes libxml2 open the external subset that a DOCTYPE names,
+# whatever load_dtd says. Only a body that is known to have no DOCTYPE is read without ids.
 _HARDENED: dict[str, Any] = {
     "resolve_entities": False,
     "load_dtd": False,
@@ -69,7 +69,8 @@ def parse_body(body: bytes, *, max_depth: int = 64) -> etree._Element:
     in XML does not allow, or that nests deeper than ``max_depth``.
     """
     _refuse_doctype(body, max_depth)
-    parser = etree.XMLParser(**_HARDENED)
+    # xml:id means nothing here, and must not make a body wrong.
+    parser = etree.XMLParser(collect_ids=False, **_HARDENED)
     try:
         root: etree._Element = etree.fromstring(body, parser)
     except etree.XMLSyntaxError:

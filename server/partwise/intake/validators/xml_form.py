@@ -111,12 +111,12 @@ class Form:
     def _pass(self, data: bytes) -> None:
         if self._tag is not None:
             self._tag.feed(data)
-        self._elements.moved = False
-        begin = self._fed - self._pending
+        self._elements.begun = False
+        depth, begin = len(self._elements.opened), self._fed - self._pending
         self._parse(data, False)
         self._fed += len(data)
         self._pending = self._fed - max(self._parser.CurrentByteIndex, 0)
-        if self._elements.moved:
+        if self._elements.begun or depth != len(self._elements.opened):
             self._still = self._pending
         same = begin == self._fed - self._pending
         if self._tag is not None and same:
@@ -145,27 +145,24 @@ class Form:
         # Expat counts columns from 0, and the mark as one.
         column = error.offset if error.lineno == 1 else error.offset + 1
         issue = Issue(message, line=error.lineno, column=max(column, 1))
-        return NotWellFormed(
-            f"The XML item is not well-formed at line {error.lineno}: {message}.",
-            issues=(issue,),
-        )
+        return NotWellFormed(f"The XML item is not well-formed at line {error.lineno}: {message}.", issues=(issue,))
 
 
 class _Elements:
     """What the parser tells of elements. It knows nothing of the parser: no circle of references keeps both alive."""
 
-    __slots__ = ("_defaults", "_length", "_names", "moved", "opened", "root")
+    __slots__ = ("_defaults", "_length", "_names", "begun", "opened", "root")
 
     def __init__(self) -> None:
         self.root: str | None = None
         self.opened: list[str] = []
-        self.moved = False
+        self.begun = False
         self._names: set[str] = set()
         self._length = 0
         self._defaults: dict[str, int] = {}
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        self.moved = True
+        self.begun = True
         self.opened.append(name)
         if name not in self._names or (attributes and not attributes.keys() <= self._names):
             self._learn(name, *attributes)
@@ -173,7 +170,6 @@ class _Elements:
             raise too_deep()
 
     def end(self, _name: str) -> None:
-        self.moved = True
         self.opened.pop()
 
     def bind(self, prefix: str | None, namespace: str | None) -> None:
