@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote, urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from partwise.auth.policy import Policy
 from partwise.batch.archive import Archive
 from partwise.config import Config
+from partwise.handlers.arriving import Arriving
 from partwise.handlers.context import SERVICES, Services
 from partwise.handlers.dispatch import everything, handle
 from partwise.handlers.expect import leave_to_handler
@@ -54,7 +55,8 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         archive = Archive(os.path.join(store.state_folder(), "reports"), config.keep_reports)
         intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
         policy = Policy(config.may_read, config.may_write)
-        app[SERVICES] = Services(config, make_mount(config), policy, store, committer, intake, archive, hop)
+        mount = make_mount(config)
+        app[SERVICES] = Services(config, mount, policy, store, committer, intake, archive, hop, Arriving())
         sweeper = asyncio.create_task(_sweep(archive, hop))
         yield
         sweeper.cancel()
@@ -63,7 +65,15 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         hop.close()
         store.close()
 
+    async def stop(app: web.Application) -> None:
+        await app[SERVICES].arriving.stop(config.grace)
+
+    async def name_server(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.setdefault(hdrs.SERVER, "partwise")
+
     app.cleanup_ctx.append(services)
+    app.on_shutdown.append(stop)
+    app.on_response_prepare.append(name_server)
     # One route for everything: targets are read by our own rules, see protocol.paths. The route exists for its expect
     # handler; the middleware also gets what no route can match, such as "*".
     app.router.add_route("*", r"/{target:[\s\S]*}", handle, expect_handler=leave_to_handler)

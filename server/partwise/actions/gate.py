@@ -28,10 +28,14 @@ class Gate:
     overwrite: bool = True
     if_header: str | None = None
 
-    def check(self, standing: Resource | None) -> None:
-        """Raises PreconditionFailed. ``standing`` is what the target is now, ``None`` if nothing."""
+    def check_if(self, standing: Resource | None) -> None:
+        """What is judged before the kind of the body. Raises PreconditionFailed."""
         if self.if_header is not None:
             raise PreconditionFailed("There are no locks on this server, so the condition in 'If' does not hold.")
+
+    def check(self, standing: Resource | None) -> None:
+        """Raises PreconditionFailed. ``standing`` is what the target is now, ``None`` if nothing."""
+        self.check_if(standing)
         if not self.overwrite and standing is not None:
             raise PreconditionFailed("Something stands under this name, and overwriting was forbidden.")
         if self.conditions.is_unconditional:

@@ -61,8 +61,10 @@ class Report:
         self._listeners.append(listener)
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
-        """Final fates, in any order; each index once."""
+        """Final fates, in any order; each index once. After :meth:`close` they are nobody's any more."""
         with self._lock:
+            if self._descriptor < 0:
+                return
             for outcome in outcomes:
                 self._pending[outcome.index] = outcome
             rows: list[Outcome] = []
@@ -134,8 +136,10 @@ class Report:
         return [load(line) for line in wanted[: stop - start]]
 
     def close(self) -> None:
-        """No reader or writer is left."""
-        os.close(self._descriptor)
+        """No reader is left. An item that is still on its way may be settled later; its row is dropped."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -196,7 +196,7 @@ class BatchSession:
         self._mode = _Mode.ITEM
 
     def _item(self, part: ItemPart) -> Item:
-        """What the headers of the part declare. Raises Malformed or UnsupportedType."""
+        """What the headers of the part declare. Raises Malformed."""
         assert part.path is not None
         declared = declare(part.headers)
         gate = Gate(declared.conditions, self.steering.overwrite is not False, part.headers.get("if"))
@@ -209,6 +209,8 @@ class BatchSession:
             length=declared.length if part.promised else None,
             digests=declared.digests,
             modified_ns=declared.modified_ns,
+            coding=declared.coding,
+            check_if=gate.check_if,
         )
 
     def _refuse(self, failure: Failure) -> None:

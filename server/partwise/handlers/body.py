@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from partwise.errors import Malformed, TooLarge
+from partwise.errors import Malformed, TooLarge, TryAgain
+from partwise.handlers.arriving import Stopping
+from partwise.handlers.context import Call
 from partwise.handlers.expect import invite_body
 
 
@@ -16,37 +19,46 @@ class ClientGone(ConnectionResetError):
     """The client went away before its body was complete."""
 
 
-async def chunks(request: web.Request) -> AsyncIterator[bytes]:
+async def chunks(call: Call) -> AsyncGenerator[bytes, None]:
     """The body as it arrives: whatever is there, never waiting for more.
 
-    Raises Malformed for broken chunked coding, ClientGone when the connection ends early.
+    Raises Malformed for broken chunked coding, TryAgain when the server stops, ClientGone when the connection ends early.
     """
+    request, arriving = call.request, call.services.arriving
     await invite_body(request)
-    while True:
-        try:
-            data = await request.content.readany()
-        except (RequestPayloadError, PayloadEncodingError, ClientPayloadError) as error:
-            if request.transport is None or request.transport.is_closing():
-                raise ClientGone from error
-            raise Malformed("The chunked coding of the request body is broken.") from None
-        except ConnectionError as error:
+    arriving.begin(request)
+    try:
+        while data := await _next(request):
+            yield data
+        if getattr(request.protocol, "body_cut", False):
+            raise ClientGone
+    finally:
+        arriving.end(request)
+
+
+async def _next(request: web.Request) -> bytes:
+    try:
+        return await request.content.readany()
+    except Stopping:
+        raise TryAgain("The server is stopping; send what was not stored again.") from None
+    except (RequestPayloadError, PayloadEncodingError, ClientPayloadError) as error:
+        if request.transport is None or request.transport.is_closing():
             raise ClientGone from error
-        if not data:
-            if getattr(request.protocol, "body_cut", False):
-                raise ClientGone
-            return
-        yield data
+        raise Malformed("The chunked coding of the request body is broken.") from None
+    except ConnectionError as error:
+        raise ClientGone from error
 
 
-async def whole(request: web.Request, limit: int) -> bytes:
+async def whole(call: Call, limit: int) -> bytes:
     """A small protocol body. Raises TooLarge over ``limit`` bytes."""
     body = bytearray()
-    if (request.content_length or 0) > limit:
+    if (call.request.content_length or 0) > limit:
         raise _too_large(limit)
-    async for data in chunks(request):
-        body += data
-        if len(body) > limit:
-            raise _too_large(limit)
+    async with aclosing(chunks(call)) as arriving:
+        async for data in arriving:
+            body += data
+            if len(body) > limit:
+                raise _too_large(limit)
     return bytes(body)
 
 

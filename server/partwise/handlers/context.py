@@ -9,6 +9,7 @@ from aiohttp import web
 from partwise.auth.policy import Policy
 from partwise.batch.archive import Archive
 from partwise.config import Config
+from partwise.handlers.arriving import Arriving
 from partwise.handlers.hop import Hop
 from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
@@ -26,6 +27,7 @@ class Services:
     intake: Intake
     archive: Archive
     hop: Hop
+    arriving: Arriving
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ async def propfind(call: Call) -> web.StreamResponse:
     services.policy.require_read()
     # RFC 4918 §9.1: "Servers SHOULD treat a request without a Depth header as if a 'Depth: infinity' header was included."
     depth = parse_depth(call.header("Depth"), Depth.INFINITY)
-    body = await whole(call.request, services.config.max_protocol_body)
+    body = await whole(call, services.config.max_protocol_body)
     asked = await services.hop.run(parse_propfind, body)
     if depth is Depth.INFINITY and not services.config.infinite_depth:
         raise FiniteDepth("Depth: infinity is not allowed here; ask for Depth: 1, collection by collection.")

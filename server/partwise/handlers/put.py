@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from aiohttp import hdrs, web
 from partwise.actions.gate import Gate
 from partwise.actions.methods import COLLECTION
 from partwise.errors import Failure, ForbiddenName, Malformed, NotFound, Success, WrongKind
-from partwise.handlers.body import chunks
+from partwise.handlers.body import chunks, whole
 from partwise.handlers.context import Call
 from partwise.handlers.hop import Lane
 from partwise.intake.declaration import Declaration, declare
@@ -59,14 +60,24 @@ async def check_name(call: Call) -> None:
 
 
 def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
-    """What the headers of the request declare. Raises Malformed or UnsupportedType."""
+    """What the headers of the request declare. Raises Malformed."""
     declared = declare(call.headers())
     if gate is None:
         gate = _gate(call, declared)
     # An absent Content-Length with a chunked body means: unknown.
     length = call.request.content_length
     candidate = Candidate("/".join(path), declared.essence, declared.charset, length)
-    return Item(path, candidate, gate.check, len(path) - 1, length, declared.digests, declared.modified_ns)
+    return Item(
+        path=path,
+        candidate=candidate,
+        check=gate.check,
+        existing=len(path) - 1,
+        length=length,
+        digests=declared.digests,
+        modified_ns=declared.modified_ns,
+        coding=declared.coding,
+        check_if=gate.check_if,
+    )
 
 
 def _gate(call: Call, declared: Declaration) -> Gate:
@@ -78,13 +89,14 @@ async def store_body(call: Call, item: Item) -> Published:
     with call.services.hop.lane() as lane:
         if 0 < (item.length or 0) <= _SMALL and hdrs.EXPECT not in call.request.headers:
             # Most files are small: one hop for all of it.
-            body = b"".join([data async for data in chunks(call.request)])
+            body = await whole(call, _SMALL)
             reception, staged = await lane.run(_receive, call.services.intake, item, body)
             return await _store(call, reception, staged, lane)
         reception = await lane.run(call.services.intake.begin, item)
         try:
-            async for data in chunks(call.request):
-                await lane.run(reception.write, data)
+            async with aclosing(chunks(call)) as arriving:
+                async for data in arriving:
+                    await lane.run(reception.write, data)
             staged = await lane.run(reception.finish)
         except BaseException:
             await lane.run(reception.abort)

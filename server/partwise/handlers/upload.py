@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 
@@ -92,9 +93,10 @@ class Upload:
     async def _receive(self, lane: Lane) -> None:
         state = "aborted"
         try:
-            async for data in chunks(self._call.request):
-                self._count(len(data))
-                await self._steps(lane, partial(self._session.feed, data))
+            async with aclosing(chunks(self._call)) as arriving:
+                async for data in arriving:
+                    self._count(len(data))
+                    await self._steps(lane, partial(self._session.feed, data))
             await self._steps(lane, self._session.finish)
             state = "complete"
         except ClientGone:

@@ -83,6 +83,12 @@ def _meaning(error: BaseException | None, message: str) -> Failure:
 
 
 class _Server(web.Server):
+    def pre_shutdown(self) -> None:
+        """Close what is idle. A connection that is told to close drops what arrives, and with it a running upload."""
+        for connection in list(self._connections):
+            if connection._waiter is not None:
+                connection.close()
+
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 

@@ -22,6 +22,10 @@ class Admission:
         """Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace or what the gate raises."""
         standing = self._kind(item)
         self._parent(item, standing)
+        if item.check_if is not None:
+            item.check_if(standing)
+        if item.coding is not None:
+            raise UnsupportedType(f"The coding {item.coding!r} is not taken here; send the bytes as they are.")
         self.admit_type(item.candidate.media_type)
         self.admit_size(item.length if item.length is not None else item.candidate.length)
         item.check(standing)

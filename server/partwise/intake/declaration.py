@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from partwise.errors import Malformed, UnsupportedType
+from partwise.errors import Malformed
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.dates import parse_http_date, parse_mtime
 from partwise.protocol.digests import (
@@ -31,13 +31,17 @@ _IDENTITY = {"", "7bit", "8bit", "binary", "identity"}
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """``length`` in bytes, ``modified_ns`` nanoseconds since 1970: the modification time to keep."""
+    """``length`` in bytes, ``modified_ns`` nanoseconds since 1970: the modification time to keep.
+
+    ``coding`` is a content or transfer coding that changes the bytes; none such is taken.
+    """
 
     media_type: MediaType | None
     length: int | None
     digests: tuple[Expected, ...]
     conditions: Conditions
     modified_ns: int | None
+    coding: str | None = None
 
     @property
     def essence(self) -> str | None:
@@ -49,22 +53,20 @@ class Declaration:
 
 
 def declare(headers: Headers) -> Declaration:
-    """Raises Malformed for a header that cannot be read, UnsupportedType for a coding that is not taken."""
+    """Raises Malformed for a header that cannot be read."""
     if headers.keys() <= _TYPE_ONLY:
         return _typed(headers.get("content-type"))
     get = headers.get
     media_type = get("content-type")
     length = get("content-length")
-    for name in ("content-encoding", "content-transfer-encoding"):
-        coding = (get(name) or "").strip().lower()
-        if coding not in _IDENTITY:
-            raise UnsupportedType(f"The coding {coding!r} is not taken here; send the bytes as they are.")
+    codings = ((get(name) or "").strip().lower() for name in ("content-encoding", "content-transfer-encoding"))
     return Declaration(
         media_type=None if media_type is None else parse_media_type(media_type),
         length=None if length is None else _length(length),
         digests=_digests(get),
         conditions=Conditions.parse(lambda name: get(name.lower())),
         modified_ns=_modified(get),
+        coding=next((coding for coding in codings if coding not in _IDENTITY), None),
     )
 
 

@@ -16,7 +16,8 @@ class Item:
 
     ``length`` is a promise that is checked; the hint of a form part stands only in ``candidate.length``. ``existing`` is
     the number of leading segments of ``path`` that must exist (see ``storage.base.Publication``). ``check`` is the gate's
-    judgement of what stands at the target; it is asked before the bytes and again inside the critical section.
+    judgement of what stands at the target; it is asked before the bytes and again inside the critical section. ``check_if``
+    is the part of it that is told before anything about the body.
     """
 
     path: Path
@@ -26,3 +27,5 @@ class Item:
     length: int | None = None
     digests: tuple[Expected, ...] = ()
     modified_ns: int | None = None
+    coding: str | None = None
+    check_if: Check | None = None
