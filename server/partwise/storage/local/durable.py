@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-#: From so many descriptors on, one syncfs(2) costs less than a sync of each (measured: docs/performance.md).
+#: From so many descriptors on, one syncfs(2) costs less than a sync of each.
 _SYNCFS_FROM = 8
 
 
