@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -27,6 +28,8 @@ from partwise.protocol.media_types import AcceptedTypes
 from partwise.protocol.paths import Mount
 from partwise.storage.committer import Committer
 from partwise.storage.local.store import LocalStore
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at what has grown old.
 _SWEEP = 3600
@@ -91,5 +94,8 @@ def make_mount(config: Config) -> Mount:
 
 async def _sweep(archive: Archive, hop: Hop) -> None:
     while True:
-        await hop.run(archive.sweep, time.time())
+        try:
+            await hop.run(archive.sweep, time.time())
+        except OSError:
+            log.exception("old reports could not be removed; tried again later")
         await asyncio.sleep(_SWEEP)

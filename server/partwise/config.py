@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from partwise.protocol.media_types import AcceptedTypes
 
@@ -23,14 +30,14 @@ class Config(BaseSettings):
 
     #: The served folder; it must exist.
     directory: Path
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: The path under which requests arrive.
     prefix: str = "/"
     #: How the outside world sees the folder's root, where a proxy stands in front.
     public_url: str | None = None
     #: The reserved name directly below the prefix.
-    service_prefix: Annotated[str, Field(pattern=r"[A-Za-z0-9._~-]+")] = "-"
+    service_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$")] = "-"
     #: What somebody without credentials may do. Not said: on loopback everything, elsewhere the server does not start.
     anonymous: Literal["read", "write"] | None = None
     #: Does the report begin before the upload has ended? ``auto``: for clients that can certainly read it.
@@ -126,10 +133,12 @@ def load(file: Path | None, flags: dict[str, Any]) -> Config:
                 return init_settings, env_settings
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
-    if file is not None and not file.is_file():
-        raise ValueError(f"the configuration file {file} does not exist")
+    if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+        raise ValueError(f"the configuration file {file} does not exist or cannot be read")
     try:
         return WithFile(**flags)
+    except SettingsError as error:
+        raise ValueError(f'{error}; lists are written as in JSON: ["image/*"]') from None
     except TOMLDecodeError as error:
         raise ValueError(f"the configuration file {file} cannot be read: {error}") from None
     except ValidationError as error:

@@ -32,7 +32,8 @@ def test_bad_query(query: str) -> None:
 @pytest.mark.parametrize("name", ["atomic", "dry-run", "on-error", "max-failures", "final-status", "batch"])
 def test_what_is_not_built_is_refused_not_ignored(name: str) -> None:
     with pytest.raises(NotImplementedHere):
-        is_steering(name)
+        is_steering(name, "1")
+    assert not is_steering(name, "0")
 
 
 def test_a_header_beats_the_query_beats_a_field() -> None:

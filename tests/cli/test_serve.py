@@ -72,7 +72,15 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
         (["serve", "FOLDER", "--max-item-size", "0"], "max_item_size"),
         (["serve", "FOLDER/none"], "does not exist"),
         (["serve", "FOLDER/file"], "is not a folder"),
+        (["serve", ""], "empty"),
         (["serve", "FOLDER", "--host", "0.0.0.0"], "--anonymous"),
+        (["serve", "FOLDER", "--host", "300.1.1.1", "--anonymous", "read"], "cannot listen on 300.1.1.1"),
+        (["serve", "FOLDER", "--host", ""], "host"),
+        (["serve", "FOLDER", "--service-prefix", "a/b"], "service_prefix"),
+        (["serve", "FOLDER", "--service-prefix", ".."], "service_prefix"),
+        (["serve", "FOLDER", "--schemas", "FOLDER/file"], "schema folder"),
+        (["serve", "FOLDER", "--schemas", "FOLDER/empty"], "no .xsd"),
+        (["serve", "FOLDER", "--config", "FOLDER"], "cannot be read"),
         (["serve", "FOLDER", "--schemas", "FOLDER/none"], "schema folder"),
         (["serve", "FOLDER", "--schemas", "FOLDER/schemas"], "bad.xsd"),
         (["serve", "FOLDER", "--config", "FOLDER/none.toml"], "none.toml"),
@@ -84,6 +92,7 @@ def test_refused(folder: Path, arguments: list[str], said: str) -> None:
     (folder / "file").write_bytes(b"")
     (folder / "schemas").mkdir()
     (folder / "schemas" / "bad.xsd").write_text("<schema/>")
+    (folder / "empty").mkdir()
     (folder / "bad.toml").write_text("port = ")
     (folder / "unknown.toml").write_text("frobnicate = 1")
     assert said in refused(*[argument.replace("FOLDER", str(folder)) for argument in arguments])

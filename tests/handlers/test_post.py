@@ -312,7 +312,9 @@ WHOLE = [
     ("unbuilt", "/?atomic=1", FORM, 501, None),
     ("steering", "/?overwrite=x", FORM, 400, "malformed"),
     ("service", "/-/x", FORM, 403, "forbidden-name"),
-    ("state", "/.partwise/", FORM, 404, None),
+    ("state", "/.partwise/", FORM, 403, "forbidden-name"),
+    ("named", "/", FORM | {"Idempotency_Key": "a" * 20}, 501, None),
+    ("100 query fields", "/?" + "&".join("a" * 150), FORM, 400, "malformed"),
 ]
 
 

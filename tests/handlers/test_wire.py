@@ -193,3 +193,35 @@ async def test_a_part_that_lies_about_its_length_does_not_hide_a_delimiter(clien
     parts = [mixed_part("a", b"12", Content_Length="500"), mixed_part("b", b"2")]
     answer = await client.post("/", parts, "mixed")
     assert answer.statuses == [400, 201]
+
+
+@pytest.mark.parametrize("broken", [b"ZZZ\r\n", b"-5\r\n", b"3\r\nabcde\r\n"])
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_chunked_coding_that_breaks_later(client: Client, method: str, broken: bytes) -> None:
+    """The break comes in a packet of its own, when the body is being received."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    first = multipart([GOOD, form_part("half", b"x" * 100)])[:-60]
+    head = request(b"", Transfer_Encoding="chunked").replace(b"POST /", b"POST /" if method == "POST" else b"PUT /x")
+    writer.write(head + f"{len(first):x}\r\n".encode() + first + b"\r\n")
+    if method == "POST":
+        while not (client.folder / "good").exists():
+            await asyncio.sleep(0.01)
+    else:
+        await asyncio.sleep(0.05)
+    writer.write(broken)
+    answer = await asyncio.wait_for(read_response(reader), 20)
+    if method == "POST":
+        assert (answer.statuses, answer.summary["state"]) == ([201, 400], "aborted")
+        assert files(client.folder) == {"good": b"1"}
+    else:
+        assert (answer.status, answer.error) == (400, "malformed")
+        assert files(client.folder) == {}
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    writer.close()
+
+
+async def test_other_transfer_codings_are_not_taken(client: Client) -> None:
+    data = b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    answer = await client.raw(data)
+    assert answer.status == 501
+    assert files(client.folder) == {}

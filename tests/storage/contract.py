@@ -115,6 +115,33 @@ class StorageContract:
         assert isinstance(put(store, ("c", "d", "a"), b"", existing=1), ParentMissing)
         assert list(store.members(())) == []
 
+    @pytest.mark.parametrize(
+        ("path", "existing", "found"),
+        [
+            (("new",), 0, None),
+            (("c", "new"), 1, None),
+            (("c", "d", "new"), 1, None),
+            (("c", "d", "new"), 2, ParentMissing),
+            (("x", "new"), 0, None),
+            (("x", "new"), 1, ParentMissing),
+            (("f", "new"), 0, ParentMissing),
+            (("f", "x", "new"), 0, ParentMissing),
+            (("f", "new"), 1, ParentMissing),
+        ],
+    )
+    def test_look(self, store: Store, path: tuple[str, ...], existing: int, found: type[Failure] | None) -> None:
+        """Judged before the bytes as it will be judged when they are published."""
+        store.make_collection(("c",), anything)
+        put(store, ("f",), b"1")
+        if found is None:
+            assert store.look(path, existing) is None
+            assert isinstance(put(store, path, b"", existing=existing), Published)
+            assert store.look(path, existing) == store.stat(path)
+        else:
+            with pytest.raises(found):
+                store.look(path, existing)
+            assert isinstance(put(store, path, b"", existing=existing), found)
+
     def test_a_kept_modification_time(self, store: Store) -> None:
         answer = put(store, ("a",), b"", modified_ns=1_000_000_000_123_456_000)
         assert isinstance(answer, Published)

@@ -126,6 +126,71 @@ def test_nothing_is_written_through_links_that_lead_out(store: LocalStore, folde
     assert (folder / "file").is_symlink()
 
 
+def test_the_state_folder_has_no_other_name(store: LocalStore, folder: Path) -> None:
+    """Links to the served folder itself lead to everything in it but that."""
+    (folder / "c").mkdir()
+    (folder / "self").symlink_to(".")
+    (folder / "c" / "up").symlink_to("..")
+    (folder / "c" / "state").symlink_to("../.partwise")
+    before = sorted((folder / ".partwise").rglob("*"))
+    for way in [("self",), ("c", "up"), ("self", "self"), ("c", "up", "c", "up")]:
+        assert store.stat(way).collection
+        assert ".partwise" not in {member.path[-1] for member in store.members(way)}
+        for below in [(".partwise",), (".partwise", "writer.lock"), (".partwise", "staging")]:
+            with pytest.raises(NotFound):
+                store.stat((*way, *below))
+            with pytest.raises(NotFound):
+                store.delete((*way, *below), anything)
+        assert isinstance(put(store, (*way, ".partwise", "x"), b"x"), ParentMissing)
+        assert isinstance(put(store, (*way, ".partwise"), b"x"), ForbiddenName)
+        with pytest.raises(ParentMissing):
+            store.make_collection((*way, ".partwise", "x"), anything)
+    assert not [member for member in store.walk(()) if ".partwise" in member.path]
+    with pytest.raises(NotFound):
+        store.members(("c", "state"))
+    assert sorted((folder / ".partwise").rglob("*")) == before
+
+
+def test_a_very_deep_tree(store: LocalStore, folder: Path) -> None:
+    """Made by hand, deeper than Python recurses: it can be read, walked and deleted, also at the next start."""
+    depth, here = 1500, os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("a", dir_fd=here)
+        below = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert store.stat(("a",) * depth).collection
+    assert isinstance(put(store, ("a",) * depth + ("f",), b"1"), Published)
+    store.delete(("a",), anything)
+    assert list(store.members(())) == []
+    assert not os.listdir(store._staging.folder)
+
+
+def test_a_deep_leftover_is_swept(folder: Path) -> None:
+    here = folder / ".partwise" / "staging" / "1-dead"
+    here.mkdir(parents=True)
+    descriptor = os.open(here, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("a", dir_fd=descriptor)
+        below = os.open("a", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    LocalStore(os.fspath(folder)).close()
+    assert not os.listdir(folder / ".partwise" / "staging")
+
+
+def test_iterators_that_are_not_read_to_their_end_hold_nothing(store: LocalStore) -> None:
+    put(store, ("c", "a"), b"1", existing=0)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        store.members(("c",))
+        store.walk(())
+        next(iter(store.walk(())))
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
 def test_links_inside_are_followed(store: LocalStore, folder: Path) -> None:
     put(store, ("c", "real"), b"1", existing=0)
     (folder / "link").symlink_to(folder / "c")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from partwise.actions.gate import Gate
-from partwise.errors import NotFound
+from partwise.errors import NotFound, UnsupportedType
 from partwise.protocol.paths import Path
 from partwise.storage.base import Resource, Store
 
 
-def delete(store: Store, path: Path, gate: Gate, *, slash: bool) -> None:
-    """Remove a file, or a collection with all its members. ``slash``: the name ended with one.
+def delete(store: Store, path: Path, gate: Gate, *, slash: bool, bodied: bool) -> None:
+    """Remove a file, or a collection with all its members. ``slash``: the name ended with one; ``bodied``: a body came.
 
-    Raises NotFound, NotAllowed, PreconditionFailed.
+    Raises NotFound, NotAllowed, UnsupportedType, PreconditionFailed.
     """
 
     def check(standing: Resource | None) -> None:
         if slash and standing is not None and not standing.collection:
             raise NotFound("There is no collection under this address.")
+        gate.check_if(standing)
+        if bodied:
+            # RFC 4918 §8.4: a body where none is defined is refused with 415.
+            raise UnsupportedType("DELETE takes no body.")
         gate.check(standing)
 
     store.delete(path, check)

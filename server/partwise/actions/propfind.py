@@ -8,12 +8,16 @@ from itertools import chain
 
 from partwise.actions.blocks import blocks
 from partwise.actions.properties import LIVE, element, empty, split
-from partwise.errors import DAV_NS
+from partwise.errors import DAV_NS, TooLarge
 from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, propstat_response
 from partwise.protocol.paths import Mount, Path, encode_segment
 from partwise.protocol.preferences import Depth
 from partwise.protocol.propfind import AllProp, Prop, PropName
 from partwise.storage.base import Resource, Store
+
+#: Properties that one request may name, and the characters that their names may take in an answer.
+MAX_NAMES = 256
+MAX_NAMED = 16 * 1024
 
 Asked = AllProp | PropName | Prop
 Propstats = list[tuple[int, str]]
@@ -69,8 +73,12 @@ def _names(resource: Resource) -> Propstats:
 
 def _values(all_of: Iterable[str], named: Iterable[str]) -> Callable[[Resource], Propstats]:
     """``all_of``: left out where a resource lacks them; ``named``: asked for by name, so 404 where it does."""
+    named = tuple(dict.fromkeys(named))
+    if len(named) > MAX_NAMES or sum(len(empty(name)) for name in named) > MAX_NAMED:
+        # What one resource lacks is told for every resource: a small body would make a very large answer.
+        raise TooLarge(f"Ask for {MAX_NAMES} properties at most, with shorter names.", limit=MAX_NAMES)
     found: list[tuple[str, str | None]] = [(split(name)[1], None) for name in all_of]
-    for name in dict.fromkeys(named):
+    for name in named:
         namespace, local = split(name)
         if namespace == DAV_NS and local in LIVE:
             if (local, None) not in found:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 
 from partwise.batch.outcome import Outcome, load
 from partwise.batch.report import Report
+from partwise.errors import OutOfSpace
 
 _ID = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 _ENDING = ".ndjson"
@@ -27,7 +29,12 @@ class Archive:
         """A new report under an id that nobody can guess."""
         # "-" may not lead: an id should be usable as an argument of a command.
         batch = "b" + secrets.token_urlsafe(20)
-        return Report(self._path(batch), batch)
+        try:
+            return Report(self._path(batch), batch)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutOfSpace("There is no room left on the server, not even for the report.") from None
+            raise
 
     def item(self, batch: str, index: int) -> Outcome | None:
         """One row of a report, ``None`` if there is none such."""

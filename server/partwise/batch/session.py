@@ -6,6 +6,7 @@ Synchronous, and pinned to one thread for life (parsers of validators must not w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -15,7 +16,7 @@ from partwise.batch import steering as steer
 from partwise.batch.containers import Container, EmptyChoice, Field, FormContainer, ItemPart
 from partwise.batch.ledger import Heading, Ledger
 from partwise.batch.steering import Steering
-from partwise.errors import Failure, Malformed, MalformedName, TooLarge
+from partwise.errors import Failure, Malformed, MalformedName, TooLarge, TryAgain
 from partwise.intake.declaration import declare
 from partwise.intake.item import Item
 from partwise.intake.pipeline import Intake, Reception
@@ -32,6 +33,8 @@ from partwise.protocol.multipart import (
     PartEnd,
 )
 from partwise.protocol.paths import Mount, Path
+
+log = logging.getLogger(__name__)
 
 #: Items begun in one step, so that the event loop gets the interpreter back.
 STEP_ITEMS = 128
@@ -55,6 +58,14 @@ class _Mode(Enum):
     EMPTY = auto()
     ITEM = auto()
     SKIPPING = auto()
+
+
+def meaning(error: Exception) -> Failure:
+    """What went wrong with one item. A fault of the server's own is that item's 503; its neighbours are not concerned."""
+    if isinstance(error, Failure):
+        return error
+    log.error("an item failed", exc_info=error)
+    return TryAgain("The server failed while it received the item; nothing was stored. Send it again.")
 
 
 class BatchSession:
@@ -190,8 +201,8 @@ class BatchSession:
             if duplicate is not None:
                 raise duplicate
             self._reception = self._intake.begin(item)
-        except Failure as failure:
-            self._refuse(failure)
+        except Exception as error:
+            self._refuse(meaning(error))
             return
         self._mode = _Mode.ITEM
 
@@ -229,8 +240,8 @@ class BatchSession:
             assert self._reception is not None
             try:
                 self._reception.write(event.data)
-            except Failure as failure:
-                self._refuse(failure)
+            except Exception as error:
+                self._refuse(meaning(error))
         elif self._mode is _Mode.FIELD:
             self._count_field(len(event.data))
             self._field[1].extend(event.data)
@@ -249,8 +260,8 @@ class BatchSession:
         assert self._heading is not None and self._reception is not None
         try:
             staged = self._reception.finish()
-        except Failure as failure:
-            self._refuse(failure)
+        except Exception as error:
+            self._refuse(meaning(error))
             self._mode = _Mode.BETWEEN
             return
         heading, self._heading = self._heading, None
@@ -282,7 +293,7 @@ class BatchSession:
         value = raw.decode("utf-8", "replace")
         if name == "_charset_" and isinstance(self._container, FormContainer):
             self._container.use_charset(value)
-        elif not steer.is_steering(name):
+        elif not steer.is_steering(name, value):
             self.ignored += 1
         elif self.begun:
             raise Malformed(f"The field {name!r} steers the upload and must stand before the first file.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl
 
 from partwise.errors import Malformed, NotImplementedHere
 from partwise.protocol.preferences import parse_incremental, parse_overwrite, parse_prefer
+from partwise.protocol.query import parse_query
 
 #: What may be said in the query or a field, with the values it takes.
 _VALUES = {
@@ -51,9 +51,9 @@ def _first(stronger: bool | None, weaker: bool | None) -> bool | None:
     return weaker if stronger is None else stronger
 
 
-def is_steering(name: str) -> bool:
+def is_steering(name: str, value: str) -> bool:
     """Does a field or query key of this name steer a batch? Raises NotImplementedHere for what is not built yet."""
-    if name in _NOT_YET:
+    if name in _NOT_YET and value != "0":
         raise NotImplementedHere(f"{name!r} is not available on this server; nothing was stored.")
     return name in _VALUES
 
@@ -70,7 +70,7 @@ def from_headers(overwrite: str | None, prefer: str | None, incremental: str | N
 def from_query(query: str) -> Steering:
     """Raises Malformed or NotImplementedHere; unknown keys mean nothing."""
     steering = Steering()
-    for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=100):
-        if is_steering(name):
+    for name, value in parse_query(query):
+        if is_steering(name, value):
             steering = steering.with_field(name, value)
     return steering

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
 from partwise.cli import serve
@@ -17,9 +18,17 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def _version() -> str:
+    try:
+        return f"partwise {version('partwise')}"
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "partwise, not installed"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit code."""
     parser = _Parser(prog="partwise", description="Judges, stores and reports every part of an upload as it arrives.")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     serve.add_command(commands)
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from partwise.app import make_app, make_mount
+from partwise.app import make_app
 from partwise.config import Config, load
 from partwise.handlers.wire import make_runner
 
@@ -28,7 +28,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser("serve", help="serve a folder", description="Serve a folder until Ctrl-C.")
     parser.set_defaults(run=run)
     # What is not said on the command line may be said by the environment or the file: so no defaults here.
-    parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="the folder to serve")
+    parser.add_argument("directory", metavar="DIRECTORY", type=_folder, help="the folder to serve")
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (8080); 0 takes a free one")
     parser.add_argument("--prefix", help="path under which requests arrive (/)")
@@ -46,6 +46,13 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--verbose", action="store_true", help="log every request")
 
 
+def _folder(text: str) -> Path:
+    # An empty argument is an unset variable of a script, not the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve. 0 after a clean stop; 2, and one line that says why, if it cannot start."""
     given = vars(options)
@@ -56,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
         config = load(file, flags)
         _check(config)
         app = make_app(config)
-    except (ValueError, OSError) as error:
-        return _refuse(_reason(error))
+    except ValueError as error:
+        return _refuse(str(error))
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -65,8 +72,10 @@ def run(options: argparse.Namespace) -> int:
     _raise_descriptor_limit()
     try:
         asyncio.run(_serve(app, config, verbose))
+    except _CannotListen as error:
+        return _refuse(str(error))
     except OSError as error:
-        return _refuse(_reason(error, config))
+        return _refuse(f"the folder cannot be served: {error.strerror or error}")
     return 0
 
 
@@ -79,22 +88,37 @@ def _check(config: Config) -> None:
         raise ValueError(f"{folder} is not a folder")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise ValueError(f"the folder {folder} is not writable")
-    if config.schemas is not None and not config.schemas.is_dir():
-        raise ValueError(f"the schema folder {config.schemas} does not exist")
+    if config.schemas is not None:
+        _check_schemas(config.schemas)
     if config.anonymous is None and not config.on_loopback:
         raise ValueError(
             f"listening on {config.host} lets others in: say what they may do with --anonymous read or --anonymous write"
         )
 
 
-def _reason(error: Exception, config: Config | None = None) -> str:
-    if isinstance(error, OSError):
-        if config is not None and error.errno == errno.EADDRINUSE:
-            return f"port {config.port} on {config.host} is in use; choose another with --port"
-        if config is not None and error.errno in (errno.EADDRNOTAVAIL, errno.EACCES):
-            return f"cannot listen on {config.host} port {config.port}: {os.strerror(error.errno)}"
-        return f"the folder cannot be served: {error.strerror or error}"
-    return str(error)
+def _check_schemas(folder: Path) -> None:
+    """A folder that says nothing must not be taken for one that allows everything. Raises ValueError."""
+    if not folder.is_dir():
+        raise ValueError(f"the schema folder {folder} does not exist or is not a folder")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise ValueError(f"the schema folder {folder} cannot be read")
+    if next(folder.rglob("*.xsd"), None) is None:
+        raise ValueError(f"the schema folder {folder} holds no .xsd file")
+
+
+class _CannotListen(Exception):
+    """The address cannot be taken; the sentence says why."""
+
+
+async def _listen(runner: web.AppRunner, config: Config) -> None:
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"port {config.port} on {config.host} is in use; choose another with --port"
+        else:
+            why = f"cannot listen on {config.host} port {config.port}: {error.strerror or error}"
+        raise _CannotListen(why) from None
 
 
 def _refuse(why: str) -> int:
@@ -117,17 +141,15 @@ async def _serve(app: web.Application, config: Config, verbose: bool) -> None:
     runner = make_runner(app, config, verbose=verbose)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, config.host, config.port)
-        await site.start()
-        print(f"partwise serves {config.directory} at {_url(runner, config)}", flush=True)
+        await _listen(runner, config)
+        public = f", for the outside at {config.public_url}" if config.public_url else ""
+        print(f"partwise serves {config.directory} at {_url(runner, config)}{public}", flush=True)
         await stop.wait()
     finally:
         await runner.cleanup()
 
 
 def _url(runner: web.AppRunner, config: Config) -> str:
-    if config.public_url is not None:
-        return config.public_url
     host, port = runner.addresses[0][:2]
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}{make_mount(config).href((), collection=True)}"
+    return f"http://{name}:{port}{config.prefix.rstrip('/')}/"

@@ -31,12 +31,14 @@ def form_headers(form: Form) -> dict[str, str]:
     """The headers of a report in this form."""
     if form.media_type == "text/html":
         return dict(PAGE_HEADERS)
-    return {hdrs.CONTENT_TYPE: form.content_type, hdrs.CACHE_CONTROL: "no-store"}
+    return {hdrs.CONTENT_TYPE: form.content_type, hdrs.CACHE_CONTROL: "no-store", hdrs.VARY: hdrs.ACCEPT}
 
 
 def failure_response(request: web.Request, failure: Failure, home: str) -> web.Response:
     """``DAV:error`` for programs, a page for a person whose browser asks for HTML. ``home`` is the href of the root."""
-    headers = {hdrs.CACHE_CONTROL: "no-store", **_headers(failure)}
+    headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store", hdrs.VARY: hdrs.ACCEPT, **_headers(failure)}
+    if isinstance(failure, UnsupportedType) and request.method == "POST":
+        headers["Accept-Post"] = ", ".join(CONTAINERS)
     status = failure.status
     if choose(request.headers.get(hdrs.ACCEPT), ("application/xml", "text/xml", "text/html")) == "text/html":
         body = pages.error_page(status, reason(status), failure.text, home)
@@ -57,7 +59,7 @@ def _headers(failure: Failure) -> dict[str, str]:
             return {hdrs.CONTENT_RANGE: content_range(None, failure.limit or 0)}
         case UnsupportedType():
             # RFC 9110 §12.5.3: with a 415 it tells which codings would have been taken.
-            return {"Accept-Encoding": "identity", "Accept-Post": ", ".join(CONTAINERS)}
+            return {"Accept-Encoding": "identity"}
         case TryAgain():
             return {hdrs.RETRY_AFTER: str(_RETRY)}
         case _:

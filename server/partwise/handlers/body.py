@@ -32,6 +32,8 @@ async def chunks(call: Call) -> AsyncGenerator[bytes, None]:
             yield data
         if getattr(request.protocol, "body_cut", False):
             raise ClientGone
+        if getattr(request.protocol, "body_broken", False):
+            raise _broken_coding()
     finally:
         arriving.end(request)
 
@@ -44,7 +46,7 @@ async def _next(request: web.Request) -> bytes:
     except (RequestPayloadError, PayloadEncodingError, ClientPayloadError) as error:
         if request.transport is None or request.transport.is_closing():
             raise ClientGone from error
-        raise Malformed("The chunked coding of the request body is broken.") from None
+        raise _broken_coding() from None
     except ConnectionError as error:
         raise ClientGone from error
 
@@ -64,6 +66,10 @@ async def whole(call: Call, limit: int) -> bytes:
 
 def has_body(request: web.Request) -> bool:
     return request.body_exists and (hdrs.TRANSFER_ENCODING in request.headers or bool(request.content_length))
+
+
+def _broken_coding() -> Malformed:
+    return Malformed("The chunked coding of the request body is broken.")
 
 
 def _too_large(limit: int) -> TooLarge:

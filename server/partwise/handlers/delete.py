@@ -8,7 +8,6 @@ from aiohttp import web
 
 from partwise.actions import delete as action
 from partwise.actions.gate import Gate
-from partwise.errors import UnsupportedType
 from partwise.handlers.body import has_body
 from partwise.handlers.context import Call
 from partwise.protocol.conditions import Conditions
@@ -17,9 +16,8 @@ from partwise.protocol.conditions import Conditions
 async def delete(call: Call) -> web.Response:
     call.services.policy.require_write()
     gate = Gate(Conditions.parse(call.header), if_header=call.header("If"))
-    if has_body(call.request):
-        # RFC 4918 §8.4: a body where none is defined is refused with 415.
-        raise UnsupportedType("DELETE takes no body.")
-    target = call.target
-    await call.services.hop.run(action.delete, call.services.store, target.path, gate, slash=target.slash)
+    target, bodied = call.target, has_body(call.request)
+    await call.services.hop.run(
+        action.delete, call.services.store, target.path, gate, slash=target.slash, bodied=bodied
+    )
     return web.Response(status=HTTPStatus.NO_CONTENT)

@@ -16,6 +16,7 @@ from partwise.handlers.context import SERVICES, Call
 from partwise.handlers.delete import delete
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.get import get
+from partwise.handlers.host import check_host
 from partwise.handlers.mkcol import mkcol
 from partwise.handlers.options import options
 from partwise.handlers.post import post
@@ -24,6 +25,8 @@ from partwise.handlers.put import put
 from partwise.handlers.service import service
 
 log = logging.getLogger(__name__)
+
+_WRITING = {"PUT", "POST", "DELETE", "MKCOL"}
 
 Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -77,11 +80,17 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     if request.method not in VERBS:
         raise NotImplementedHere(f"The method {request.method[:40]} is not known here.")
     check_expectation(request)
+    check_host(request, services.config)
+    if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+        # RFC 9112 §6.1: a transfer coding that is not understood is answered with 501.
+        raise NotImplementedHere("The only transfer coding that is known here is chunked.")
     # aiohttp's own reading of the target decodes too early and cuts at "#".
     raw = request.raw_path
     if raw == "*" and request.method == "OPTIONS":
         return web.Response(headers={hdrs.ALLOW: ", ".join(dict.fromkeys((*COLLECTION, "PUT", "MKCOL")))})
     target = services.mount.parse(raw)
+    if request.method in _WRITING and services.mount.is_hidden(target.path):
+        raise services.mount.hidden_name()
     call = Call(services, request, target)
     if target.service:
         return await service(call)

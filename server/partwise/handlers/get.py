@@ -15,7 +15,6 @@ from aiohttp import hdrs, web
 from partwise.actions.listing import listing
 from partwise.actions.properties import media_type
 from partwise.actions.read import Representation, judge, represent
-from partwise.batch.forms import choose_form
 from partwise.errors import NotFound
 from partwise.handlers.answer import PAGE_HEADERS
 from partwise.handlers.context import Call
@@ -26,8 +25,8 @@ from partwise.protocol.dates import format_http_date
 from partwise.protocol.ranges import ByteRange, content_range
 from partwise.storage.base import OpenFile, Resource
 
-#: Types that can hold scripts. What users stored must not act with the rights of this origin.
-_ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+#: Types that cannot hold scripts. Whatever else users stored must not act with the rights of this origin.
+_PASSIVE = ("text/plain", "text/css", "text/csv", "application/json", "application/pdf", "application/octet-stream")
 _SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 
 
@@ -58,7 +57,6 @@ def _look_up(call: Call, conditions: Conditions) -> Resource | Representation:
 
 async def _collection(call: Call, resource: Resource) -> web.StreamResponse:
     services = call.services
-    choose_form(call.header(hdrs.ACCEPT))  # a client that takes neither HTML nor XML gets 406, as for a report
     headers = dict(PAGE_HEADERS)
     if not call.target.slash:
         # RFC 4918 §5.2: served all the same, and told its name with the slash.
@@ -105,7 +103,9 @@ def _validators(resource: Resource) -> dict[str, str]:
 def _content_headers(resource: Resource) -> dict[str, str]:
     kind = media_type(resource.path[-1])
     headers = {hdrs.CONTENT_TYPE: kind, hdrs.ACCEPT_RANGES: "bytes", "X-Content-Type-Options": "nosniff"}
-    if kind in _ACTIVE:
+    if kind not in _PASSIVE and (
+        kind == "image/svg+xml" or not kind.startswith(("image/", "audio/", "video/", "font/"))
+    ):
         headers["Content-Security-Policy"] = _SANDBOX
     return headers
 
@@ -132,10 +132,10 @@ async def _send(
             count = part.stop - part.start
             if count == 0:
                 continue
-            if request.transport is None:
-                raise ConnectionResetError("the client went away")
             # A cold file would be read from disk inside the event loop.
             await call.services.hop.run(_will_need, file, part)
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client went away")
             if await loop.sendfile(request.transport, source, part.start, count) < count:
                 # Cut short by hand meanwhile. Only closing tells the client that what it has is not all.
                 raise ConnectionAbortedError("the file became shorter while it was sent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -13,7 +13,7 @@ from partwise.batch.containers import Container, FormContainer, MixedContainer
 from partwise.batch.forms import choose_form
 from partwise.batch.session import BatchLimits
 from partwise.batch.steering import Steering
-from partwise.errors import CrossSite, Malformed, NotFound, TooLarge, UnsupportedType, WrongKind
+from partwise.errors import CrossSite, Malformed, NotFound, NotImplementedHere, TooLarge, UnsupportedType, WrongKind
 from partwise.handlers.add_member import add_member
 from partwise.handlers.context import Call
 from partwise.handlers.expect import check_expectation
@@ -21,6 +21,7 @@ from partwise.handlers.upload import Upload
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.media_types import MediaType, parse_media_type
 from partwise.protocol.multipart import MultipartDecoder
+from partwise.protocol.query import parse_query
 from partwise.storage.base import Resource
 
 
@@ -31,9 +32,13 @@ async def post(call: Call) -> web.StreamResponse:
     kind, conditions, steering = _content_type(call), Conditions.parse(call.header), _steering(call)
     collection = await call.services.hop.run(_collection, call)
     Gate(if_header=call.header("If")).check(collection)
-    if "add-member" in parse_qs(call.target.query, keep_blank_values=True, max_num_fields=100):
+    if "add-member" in dict(parse_query(call.target.query)):
         Gate(conditions).check(collection)
         return await add_member(call)
+    if call.header("Idempotency-Key") is not None:
+        raise NotImplementedHere(
+            "Named uploads (Idempotency-Key) are not available on this server; nothing was stored."
+        )
     container, decoder = _container(call, kind)
     form = choose_form(call.header(hdrs.ACCEPT))
     _check_length(call)

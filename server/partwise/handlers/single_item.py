@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import parse_qs
 
 from aiohttp import hdrs, web
 
@@ -11,13 +10,14 @@ from partwise.batch.forms import choose_form
 from partwise.errors import NotFound
 from partwise.handlers.answer import form_headers
 from partwise.handlers.context import Call
+from partwise.protocol.query import parse_query
 
 
 def asked_item(query: str) -> tuple[str, int] | None:
     """The batch and index that a query names, ``None`` if it names none."""
-    fields = parse_qs(query, max_num_fields=20) if "batch=" in query else {}
+    fields = dict(parse_query(query)) if "batch=" in query else {}
     try:
-        return fields["batch"][0], int(fields["item"][0])
+        return fields["batch"], int(fields["item"])
     except (KeyError, ValueError):
         return None
 

@@ -11,7 +11,7 @@ import re
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from partwise.config import Config
 from partwise.errors import Failure, HeadersTooLarge, Malformed, NotImplementedHere, TargetTooLong, TryAgain
@@ -29,7 +29,14 @@ _UNKNOWN_METHOD = re.compile(r"b[\"'][A-Z][A-Za-z-]* [/*h]")
 
 
 class _Protocol(RequestHandler):
-    __slots__ = ("body_cut",)
+    __slots__ = ("body_broken", "body_cut")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and not self._is_idle():
+            # Broken chunked coding: aiohttp queues the error as a next request and leaves the body in progress waiting.
+            self._loop.call_soon(self._end_body, "body_broken")
+            self.close()
 
     def handle_error(
         self,
@@ -50,20 +57,22 @@ class _Protocol(RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client will send no more. What it asked for completely is still answered (RFC 9112 §9.6)."""
-        idle = self._waiter is not None and not self._waiter.done()
-        if idle:
+        if self._is_idle():
             return None
         if not self._messages:
             self.close()  # after the request in progress
         # A request that came with the same packet has been taken from the queue but has not begun yet.
-        self._loop.call_soon(self._end_body)
+        self._loop.call_soon(self._end_body, "body_cut")
         return True
 
-    def _end_body(self) -> None:
+    def _is_idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _end_body(self, how: str) -> None:
         request = self._current_request
         if request is not None and not request.content.is_eof():
             # What has arrived is still read; then handlers.body tells this end from a complete body.
-            self.body_cut = True
+            setattr(self, how, True)
             request.content.feed_eof()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from partwise.errors import NotFound, OutOfSpace, ParentMissing, TooLarge, UnsupportedType, WrongKind
+from partwise.errors import OutOfSpace, TooLarge, UnsupportedType, WrongKind
 from partwise.intake.item import Item
 from partwise.protocol.media_types import AcceptedTypes
-from partwise.storage.base import Resource, Store
+from partwise.storage.base import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,9 @@ class Admission:
 
     def admit(self, item: Item) -> None:
         """Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace or what the gate raises."""
-        standing = self._kind(item)
-        self._parent(item, standing)
+        standing = self.store.look(item.path, item.existing)
+        if standing is not None and standing.collection:
+            raise WrongKind("A collection stands under this name; a file cannot take its place.")
         if item.check_if is not None:
             item.check_if(standing)
         if item.coding is not None:
@@ -29,30 +30,6 @@ class Admission:
         self.admit_type(item.candidate.media_type)
         self.admit_size(item.length if item.length is not None else item.candidate.length)
         item.check(standing)
-
-    def _kind(self, item: Item) -> Resource | None:
-        try:
-            standing = self.store.stat(item.path)
-        except NotFound:
-            return None
-        if standing.collection:
-            raise WrongKind("A collection stands under this name; a file cannot take its place.")
-        return standing
-
-    def _parent(self, item: Item, standing: Resource | None) -> None:
-        """Everything above the item is a collection, or missing where the batch may make it."""
-        if standing is not None:
-            return
-        for length in range(len(item.path) - 1, 0, -1):
-            try:
-                above = self.store.stat(item.path[:length])
-            except NotFound:
-                if length <= item.existing:
-                    raise ParentMissing("The parent collection does not exist.") from None
-            else:
-                if not above.collection:
-                    raise ParentMissing("A file stands where the parent collection should be.")
-                return
 
     def admit_type(self, media_type: str | None) -> None:
         if not self.accepted.allows(media_type):

@@ -198,6 +198,8 @@ class AcceptedTypes:
 
         Source: RFC 9110 §8.3, which lets a recipient assume that type.
         """
+        if "*/*" in self.patterns:
+            return True
         essence = (essence or "application/octet-stream").lower()
         return any(_fits(pattern.lower(), essence) for pattern in self.patterns)
 

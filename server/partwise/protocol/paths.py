@@ -17,6 +17,8 @@ Path = tuple[str, ...]
 
 #: A single name is 255 bytes at most on every common file system.
 MAX_SEGMENT = 255
+#: Segments of a new path; deeper trees are a burden for every tool that walks them.
+MAX_DEPTH = 128
 #: Percent-encoded length of a whole new path; keeps a row of a report below 8 KiB.
 MAX_ENCODED_PATH = 3072
 
@@ -90,6 +92,8 @@ def check_new(path: Path) -> None:
             raise ForbiddenName(f"A segment of the name is longer than {MAX_SEGMENT} bytes.")
         if "\\" in name:
             raise ForbiddenName("The name holds a backslash; separate segments with '/'.")
+    if len(path) > MAX_DEPTH:
+        raise ForbiddenName(f"The name has more than {MAX_DEPTH} segments.")
     if path and _DRIVE.match(path[0]):
         raise ForbiddenName("The name begins with a drive letter.")
     # Encoding triples a byte at most, so that a short name need not be encoded to know.
@@ -158,6 +162,9 @@ class Mount:
     def reserved(self) -> ForbiddenName:
         return ForbiddenName(f"The name {self.service!r} is reserved for the server's own resources.")
 
+    def hidden_name(self) -> ForbiddenName:
+        return ForbiddenName(f"The name {self.hidden!r} is reserved for the server's own state.")
+
     def is_hidden(self, path: Path) -> bool:
         """Does the path lie in the folder for state? Compared without case: some file systems fold it."""
         return bool(path) and path[0].casefold() == self.hidden.casefold()
@@ -168,7 +175,7 @@ class Mount:
         if path and path[0] == self.service:
             raise self.reserved()
         if self.is_hidden(path):
-            raise ForbiddenName(f"The name {self.hidden!r} is reserved for the server's own state.")
+            raise self.hidden_name()
 
     def href(self, path: Path, *, collection: bool = False) -> str:
         """The absolute path of a resource, percent-encoded; a collection's ends with a slash."""

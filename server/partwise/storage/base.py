@@ -95,6 +95,12 @@ class Store(Protocol):
     def stat(self, path: Path) -> Resource:
         """Raises NotFound."""
 
+    def look(self, path: Path, existing: int) -> Resource | None:
+        """What stands where something is to be published, ``None`` if nothing (see :class:`Publication` for ``existing``).
+
+        Raises ParentMissing if a collection that must exist does not, or a file stands where one would have to be made.
+        """
+
     def members(self, path: Path) -> Iterator[Resource]:
         """The members of a collection, in no order, each once, without holding all of them in memory.
 

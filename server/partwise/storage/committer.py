@@ -5,6 +5,7 @@ While one group is being synced the next one gathers; so the cost of a sync is s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -75,7 +76,9 @@ class Committer:
             # The store's own fault; nobody may be told 201 for it.
             log.exception("publishing a group of %d failed", len(publications))
             for publication in publications:
-                publication.upload.abort()
+                # Whatever happens to one group, the next one finds the committer alive.
+                with contextlib.suppress(Exception):
+                    publication.upload.abort()
             results = [TryAgain("The store failed; nothing was stored. Send it again.")] * len(publications)
         start = 0
         for submission in group:

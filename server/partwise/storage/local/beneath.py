@@ -37,10 +37,18 @@ class Root:
         self.folder = os.path.realpath(folder)
         self.hidden = hidden
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        state = os.path.join(self.folder, hidden)
+        os.makedirs(state, mode=0o700, exist_ok=True)
+        status = os.stat(state)
+        self.state = (status.st_dev, status.st_ino)
 
     def is_hidden(self, path: Path) -> bool:
         # Compared without case: some file systems fold it.
         return bool(path) and path[0].casefold() == self.hidden.casefold()
+
+    def is_state(self, status: os.stat_result) -> bool:
+        """Is this the state folder itself, whatever name led there (a link to the root, a bind mount)?"""
+        return (status.st_dev, status.st_ino) == self.state
 
     def canonical(self, path: Path) -> Path:
         """The path with every symbolic link resolved. Raises NotFound if it leads out of the folder or to nothing."""
@@ -84,17 +92,25 @@ class Directories:
         """A descriptor of the directory, valid until the end of the operation. Raises NotFound."""
         if self.root.is_hidden(path):
             raise NotFound("There is nothing under this address.")
-        known = self._open.get(path)
-        if known is not None:
-            return known
-        parent = self.open(path[:-1])
+        known = len(path)
+        while path[:known] not in self._open:
+            known -= 1
+        descriptor = self._open[path[:known]]
+        for length in range(known + 1, len(path) + 1):
+            descriptor = self._open_below(descriptor, path[:length])
+            self._open[path[:length]] = descriptor
+        return descriptor
+
+    def _open_below(self, parent: int, path: Path) -> int:
         try:
             descriptor = os.open(path[-1], _DIRECTORY, dir_fd=parent)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise absent_or_raise(error) from None
-            descriptor = self._through_link(path)
-        self._open[path] = descriptor
+            return self._through_link(path)
+        if self.root.is_state(os.fstat(descriptor)):
+            os.close(descriptor)
+            raise NotFound("There is nothing under this address.")
         return descriptor
 
     def _through_link(self, path: Path) -> int:
@@ -126,7 +142,7 @@ class Directories:
         if stat.S_ISLNK(status.st_mode):
             path = self.root.canonical(path)
             status = self.status(path) if path else os.fstat(self.root.descriptor)
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        if self.root.is_state(status) or not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise NotFound("There is nothing under this address.")
         return path, status
 

@@ -7,9 +7,11 @@ have names in a folder of their own per process, swept when that process is gone
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import secrets
 import shutil
@@ -17,6 +19,10 @@ import time
 from collections.abc import Callable
 
 from partwise.errors import OutOfSpace
+
+log = logging.getLogger(__name__)
+
+_START_LOCK = "start.lock"
 
 #: A body up to this size is one write, when it is complete.
 IN_MEMORY = 256 * 1024
@@ -39,31 +45,58 @@ class Staging:
     def __init__(self, parent: str, clock: Callable[[], int] = time.time_ns) -> None:
         self.clock = clock
         os.makedirs(parent, mode=0o700, exist_ok=True)
-        self._sweep(parent)
-        self.folder = os.path.join(parent, f"{os.getpid()}-{secrets.token_hex(4)}")
-        os.mkdir(self.folder, mode=0o700)
-        self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # The lock tells other processes that this folder is in use; the kernel drops it with the process.
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._names = (f"{n:x}" for n in itertools.count())
+        # Two processes that start at once must not sweep what the other has made but not locked yet.
+        with open(os.path.join(os.path.dirname(parent), _START_LOCK), "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.folder = os.path.join(parent, f"{os.getpid()}-{secrets.token_hex(4)}")
+            os.mkdir(self.folder, mode=0o700)
+            self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # This lock tells other processes that the folder is in use; the kernel drops it with the process.
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._sweep(parent)
         self.nameless = self._probe_nameless()
 
-    @staticmethod
-    def _sweep(parent: str) -> None:
+    def _sweep(self, parent: str) -> None:
         """Remove what processes that are gone left behind."""
         for entry in os.scandir(parent):
-            try:
-                descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except OSError:
+            if not entry.is_dir(follow_symlinks=False):
                 continue
+            descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                continue
+                continue  # its process lives
             else:
-                shutil.rmtree(entry.path, ignore_errors=True)
+                name = self.name()
+                os.rename(entry.path, os.path.join(self.folder, name))
+                self.remove(name)
             finally:
                 os.close(descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a folder of the staging folder, however deep: its folders are moved up before they are emptied."""
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            try:
+                self._empty(current, waiting)
+                os.rmdir(current, dir_fd=self.descriptor)
+            except OSError as error:
+                log.warning("a part of what was deleted is left to the next start: %s", os.strerror(error.errno or 0))
+
+    def _empty(self, name: str, waiting: list[str]) -> None:
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.descriptor)
+        try:
+            for entry in os.scandir(descriptor):
+                if entry.is_dir(follow_symlinks=False):
+                    above = self.name()
+                    os.rename(entry.name, above, src_dir_fd=descriptor, dst_dir_fd=self.descriptor)
+                    waiting.append(above)
+                else:
+                    os.unlink(entry.name, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
 
     def _probe_nameless(self) -> bool:
         """Can a nameless file be made here and be given a name later? (Some file systems and containers cannot.)"""
@@ -173,8 +206,9 @@ class LocalUpload:
     def replace(self, directory: int, name: str) -> None:
         """Take the place of the file under a name, atomically."""
         if self._name is None:
-            self._name = self._staging.name()
-            self._staging.link(self.descriptor, self._staging.descriptor, self._name)
+            name_here = self._staging.name()
+            self._staging.link(self.descriptor, self._staging.descriptor, name_here)
+            self._name = name_here
         os.replace(self._name, name, src_dir_fd=self._staging.descriptor, dst_dir_fd=directory)
         self._name = None
 
@@ -182,10 +216,13 @@ class LocalUpload:
         self._small = []
         descriptor, self._descriptor = self._descriptor, None
         name, self._name = self._name, None
-        if name is not None:
-            os.unlink(name, dir_fd=self._staging.descriptor)
-        if descriptor is not None:
-            os.close(descriptor)
+        try:
+            if name is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._staging.descriptor)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     #: After publishing only the descriptor is left to give back.
     close = abort

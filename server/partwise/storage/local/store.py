@@ -7,10 +7,10 @@ import errno
 import fcntl
 import logging
 import os
-import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from partwise.errors import Failure, ForbiddenName, NotAllowed, NotFound, ParentMissing, TryAgain, WrongKind
 from partwise.storage.base import Check, Exists, Path, Publication, Published, Resource
@@ -19,6 +19,8 @@ from partwise.storage.local.durable import sync
 from partwise.storage.local.staging import LocalUpload, Staging, space_or_raise
 
 log = logging.getLogger(__name__)
+
+NO_PARENT = "The parent of this name does not exist or is not a collection."
 
 #: A member, and the identity of what it leads to if it is a link.
 Entry = tuple[Resource, tuple[int, int] | None]
@@ -59,7 +61,6 @@ class LocalStore:
     def __init__(self, folder: str, hidden: str = ".partwise") -> None:
         self._root = Root(folder, hidden)
         self._state = os.path.join(self._root.folder, hidden)
-        os.makedirs(self._state, mode=0o700, exist_ok=True)
         self._staging = Staging(os.path.join(self._state, "staging"))
         self._writer = os.open(os.path.join(self._state, "writer.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         # flock(2) excludes processes; threads share the descriptor and need a lock of their own.
@@ -72,6 +73,22 @@ class LocalStore:
         with Directories(self._root) as directories:
             _, status = directories.locate(path)
         return resource(path, status)
+
+    def look(self, path: Path, existing: int) -> Resource | None:
+        with Directories(self._root) as directories:
+            try:
+                _, status = directories.locate(path)
+                return resource(path, status)
+            except NotFound:
+                for length in range(len(path) - 1, 0, -1):
+                    above = path[:length]
+                    try:
+                        directories.open(above)
+                        return None
+                    except NotFound:
+                        if length <= existing or _anything(directories, above):
+                            raise ParentMissing(NO_PARENT) from None
+                return None
 
     def members(self, path: Path) -> Iterator[Resource]:
         entries = self._entries(path)
@@ -100,10 +117,13 @@ class LocalStore:
     def _entries(self, path: Path) -> Iterator[Entry]:
         with Directories(self._root) as directories:
             descriptor = os.dup(directories.open(path))
-        return self._scan(path, descriptor)
+        entries = self._scan(path, descriptor)
+        next(entries)  # a generator that never began would not close what it holds
+        return cast(Iterator[Entry], entries)
 
-    def _scan(self, path: Path, descriptor: int) -> Iterator[Entry]:
+    def _scan(self, path: Path, descriptor: int) -> Iterator[Entry | None]:
         try:
+            yield None
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     found = self._entry((*path, entry.name), entry)
@@ -121,6 +141,8 @@ class LocalStore:
                     _, status = directories.locate(path)
                 return resource(path, status), (status.st_dev, status.st_ino)
             status = entry.stat(follow_symlinks=False)
+            if self._root.is_state(status):
+                return None
         except (NotFound, NotAllowed, OSError):
             return None
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -168,7 +190,10 @@ class LocalStore:
             return results
         finally:
             for upload in uploads:
-                upload.close()
+                try:
+                    upload.close()
+                except OSError:
+                    log.exception("a staged file could not be given back")
 
     def _publish_one(
         self, publication: Publication, directories: Directories, touched: set[Path]
@@ -228,7 +253,7 @@ class LocalStore:
                 if made:
                     touched.update((parent[:length], parent[: length - 1]))
         except (NotFound, FileExistsError):
-            raise ParentMissing("The parent collection does not exist.") from None
+            raise ParentMissing(NO_PARENT) from None
         return descriptor
 
     def make_collection(self, path: Path, check: Check) -> None:
@@ -236,7 +261,7 @@ class LocalStore:
             try:
                 parent = directories.open(path[:-1])
             except NotFound:
-                raise ParentMissing("The parent collection does not exist.") from None
+                raise ParentMissing(NO_PARENT) from None
             if _anything(directories, path):
                 raise Exists
             check(None)
@@ -261,7 +286,7 @@ class LocalStore:
             os.fsync(parent)
         if trash is not None:
             # Out of the tree already; what cannot be removed now is swept at the next start.
-            shutil.rmtree(os.path.join(self._staging.folder, trash), onerror=_log_leftover)
+            self._staging.remove(trash)
 
     def _take_away(self, parent: int, name: str) -> str | None:
         """Remove a name. A collection moves into staging as a whole, so that no reader sees half of it deleted."""
@@ -345,11 +370,7 @@ def _not_stored(error: OSError) -> Failure:
 def _placing(error: OSError) -> Failure:
     """The meaning of a failed mkdir, link or rename; an error without one is raised again."""
     if error.errno == errno.ENOENT:
-        return ParentMissing("The parent collection does not exist.")
+        return ParentMissing(NO_PARENT)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return NotAllowed("The server's account may not write in this collection.")
     return space_or_raise(error)
-
-
-def _log_leftover(function: Callable[..., object], path: str, error: object) -> None:
-    log.warning("a part of a deleted collection could not be removed yet and is left to the next start")
