@@ -54,7 +54,7 @@ class _Expect(Enum):
     NAME_OR_END = "a name in double quotes or '}'"
     COLON = "':'"
     NEXT = "',' or the end of the array or object"
-    NOTHING = "nothing after the JSON text"
+    NOTHING = "the end of the JSON text"
 
 
 class _In(Enum):

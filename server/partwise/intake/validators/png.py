@@ -23,7 +23,8 @@ class _Crc:
 
 
 def _chunks() -> Format:
-    if (yield Take(8)) != _SIGNATURE:
+    # The first byte by itself: a short text is no image that was cut off.
+    if (yield Take(1)) != _SIGNATURE[:1] or (yield Take(7)) != _SIGNATURE[1:]:
         raise Damaged("The contents do not begin like a PNG image; send a PNG image or declare another type.")
     first, data_seen = True, False
     while True:
