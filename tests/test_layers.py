@@ -10,7 +10,7 @@ import pytest
 SERVER = Path(__file__).parent.parent / "server" / "partwise"
 
 #: From the outside in: a room may import itself and the rooms to its right.
-ROOMS = ["cli", "app", "handlers", "batch", "actions", "intake", "storage", "protocol", "errors"]
+ROOMS = ["cli", "run", "app", "handlers", "batch", "actions", "intake", "storage", "protocol", "errors"]
 #: Rooms beside the row, and what they may import of our own.
 BESIDE = {
     "config": {"protocol", "errors"},
@@ -19,14 +19,14 @@ BESIDE = {
 }
 #: Which rooms may import a room beside the row.
 GUESTS = {
-    "config": {"cli", "app", "handlers"},
+    "config": {"cli", "run", "app", "handlers"},
     "auth": {"app", "handlers"},
     "web": {"handlers", "batch", "actions"},
 }
 #: Libraries that only these rooms know.
 ONLY = {
-    "asyncio": {"cli", "app", "handlers"},
-    "aiohttp": {"cli", "app", "handlers"},
+    "asyncio": {"run", "app", "handlers"},
+    "aiohttp": {"run", "app", "handlers"},
     "lxml": {"protocol", "intake"},
     "http_sf": {"protocol"},
     "jinja2": {"web"},
@@ -41,7 +41,7 @@ MODULES = sorted(SERVER.rglob("*.py"))
 
 def room(module: Path) -> str:
     parts = module.relative_to(SERVER).parts
-    return parts[0].removesuffix(".py") if parts[0] != "__init__.py" else "app"
+    return parts[0].removesuffix(".py") if parts[0] != "__init__.py" else "run"
 
 
 def imports(module: Path) -> set[str]:

@@ -4,9 +4,11 @@ from partwise.app import make_app
 from partwise.config import Config
 from partwise.errors import Failure, Issue, RuleFailed, SchemaInvalid
 from partwise.intake.validators.base import Candidate, Validator, ValidatorFactory, Waiting
+from partwise.run import CannotListen, serve
 
 __all__ = [
     "Candidate",
+    "CannotListen",
     "Config",
     "Failure",
     "Issue",
@@ -16,4 +18,5 @@ __all__ = [
     "ValidatorFactory",
     "Waiting",
     "make_app",
+    "serve",
 ]

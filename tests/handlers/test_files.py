@@ -221,6 +221,7 @@ async def test_put(client: Client) -> None:
         ("/no/x", {}, 409, "parent-missing"),
         ("/a.txt/x", {}, 409, "parent-missing"),
         ("/new/", {}, 403, "forbidden-name"),
+        ("/a.txt/", {}, 403, "forbidden-name"),
         ("/.partwise/x", {}, 403, "forbidden-name"),
         ("/-/x", {}, 403, "forbidden-name"),
         ("/a/../b", {}, 403, "forbidden-name"),

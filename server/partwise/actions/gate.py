@@ -31,7 +31,9 @@ class Gate:
     def check_if(self, standing: Resource | None) -> None:
         """What is judged before the kind of the body. Raises PreconditionFailed."""
         if self.if_header is not None:
-            raise PreconditionFailed("There are no locks on this server, so the condition in 'If' does not hold.")
+            raise PreconditionFailed(
+                "Conditions in 'If' are not understood by this server yet, so nothing was done; use If-Match."
+            )
 
     def check(self, standing: Resource | None) -> None:
         """Raises PreconditionFailed. ``standing`` is what the target is now, ``None`` if nothing."""

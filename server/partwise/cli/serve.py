@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import errno
 import logging
 import os
-import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from partwise.app import make_app
 from partwise.config import Config, load
-from partwise.handlers.wire import make_runner
-
-#: A thread that runs Python code must let the event loop in soon (the default of 5 ms is felt by every small request).
-_SWITCH_INTERVAL = 0.001
+from partwise.run import CannotListen, serve
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -62,17 +51,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         config = load(file, flags)
         _check(config)
-        app = make_app(config)
     except ValueError as error:
         return _refuse(str(error))
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    _raise_descriptor_limit()
     try:
-        asyncio.run(_serve(app, config, verbose))
-    except _CannotListen as error:
+        serve(config, verbose=verbose)
+    except (ValueError, CannotListen) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"the folder cannot be served: {error.strerror or error}")
@@ -106,50 +92,6 @@ def _check_schemas(folder: Path) -> None:
         raise ValueError(f"the schema folder {folder} holds no .xsd file")
 
 
-class _CannotListen(Exception):
-    """The address cannot be taken; the sentence says why."""
-
-
-async def _listen(runner: web.AppRunner, config: Config) -> None:
-    try:
-        await web.TCPSite(runner, config.host, config.port).start()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = f"port {config.port} on {config.host} is in use; choose another with --port"
-        else:
-            why = f"cannot listen on {config.host} port {config.port}: {error.strerror or error}"
-        raise _CannotListen(why) from None
-
-
 def _refuse(why: str) -> int:
     print(f"partwise: {why}", file=sys.stderr)
     return 2
-
-
-def _raise_descriptor_limit() -> None:
-    """Every item on its way holds a descriptor; the usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def _serve(app: web.Application, config: Config, verbose: bool) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    runner = make_runner(app, config, verbose=verbose)
-    await runner.setup()
-    try:
-        await _listen(runner, config)
-        public = f", for the outside at {config.public_url}" if config.public_url else ""
-        print(f"partwise serves {config.directory} at {_url(runner, config)}{public}", flush=True)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-def _url(runner: web.AppRunner, config: Config) -> str:
-    host, port = runner.addresses[0][:2]
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}{config.prefix.rstrip('/')}/"

@@ -54,9 +54,11 @@ async def check_name(call: Call) -> None:
         raise WrongKind("This is a collection; PUT stores a file.", accepted=COLLECTION)
     if target.slash:
         try:
-            await services.hop.run(services.store.stat, target.path)
+            standing = await services.hop.run(services.store.stat, target.path)
         except NotFound:
-            raise ForbiddenName(TRAILING_SLASH) from None
+            standing = None
+        if standing is None or not standing.collection:
+            raise ForbiddenName(TRAILING_SLASH)
 
 
 def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
