@@ -190,7 +190,7 @@ def test_extended_names_come_back(name: str) -> None:
     assert parse_disposition(b"attachment; filename*=UTF-8''" + encoded) == Disposition("attachment", name)
 
 
-@given(st.text(st.characters(min_codepoint=0x20, exclude_characters="\x7f")))
+@given(st.text(st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f")))
 def test_quoted_names_come_back(name: str) -> None:
     quoted = name.replace("\\", "\\\\").replace('"', '\\"').encode()
     assert parse_disposition(b'attachment; filename="' + quoted + b'"') == Disposition("attachment", name)

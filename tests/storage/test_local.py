@@ -298,3 +298,22 @@ def test_a_full_disk(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(Failure, match="no room"):
         upload.write(b"x" * 1_000_000)
     upload.abort()
+
+
+def test_looking_while_collections_are_made(store: LocalStore) -> None:
+    """Collections that another thread makes between two steps of a look are not taken for something in the way."""
+    paths = [("c", f"{number % 40}", f"{number}", "f") for number in range(400)]
+    answers: list[object] = []
+
+    def look() -> None:
+        try:
+            answers.extend(store.look(path, 0) for path in paths for _ in range(5))
+        except Failure as failure:
+            answers.append(failure)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for path in paths:
+        assert isinstance(put(store, path, b"1", existing=0), Published)
+    thread.join()
+    assert not [answer for answer in answers if isinstance(answer, Failure)]

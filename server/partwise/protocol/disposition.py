@@ -20,7 +20,7 @@ _NEXT = rb"(?=[ \t]*+(?:;[ \t]*+(?:" + _TOKEN + rb"=|\Z)|\Z))"
 # Browsers, curl since 7.81, requests and httpx write a quote as %22; curl before that wrote \". So \" is a quote inside
 # the value, unless another parameter or the end follows: then a current client has sent a value that ends with a
 # backslash. Any other backslash is literal.
-_QUOTED = rb'"((?:[^"\\]|\\(?!")|\\"(?!' + _NEXT + rb'))*+(?:\\(?="))?+)"'
+_QUOTED = rb'"((?:[^"\\]|\\(?!")|\\"(?!' + _NEXT + rb'))*(?:\\(?="))?)"'
 # What nearly every client writes, with nothing to unescape: three times as fast as the whole grammar.
 _USUAL = re.compile(rb'form-data; name="([^"\\%]*+)"(?:; filename="([^"\\%]*+)")?')
 _FORM_PARAMETER = re.compile(

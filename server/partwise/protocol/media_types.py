@@ -26,14 +26,14 @@ __all__ = [
 #: RFC 9110 §5.6.2.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - a grammar, not a secret
 #: RFC 9110 §5.6.4, its quotes included. Field values reach us as text, so obs-text is all above DEL.
-QUOTED_STRING = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\U0010ffff]|\\[\t \x21-\x7e\x80-\U0010ffff])*+"'
+QUOTED_STRING = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\U0010ffff]|\\[\t \x21-\x7e\x80-\U0010ffff])*"'
 
 _ESSENCE = re.compile(rf"({TOKEN})/({TOKEN})")
 # §5.6.6: parameters = *( OWS ";" OWS [ parameter ] )
 _PARAMETER = re.compile(rf"[ \t]*+;[ \t]*+(?:({TOKEN})=({TOKEN}|{QUOTED_STRING}))?")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 # What stands between two commas that are not quoted; an open quote runs to the end.
-_ACCEPT_MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*+"?)++', re.DOTALL)
+_ACCEPT_MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\(?:.|\Z))*"?)+', re.DOTALL)
 # §12.4.2, and the ".2" that java.net.HttpURLConnection has always sent.
 _WEIGHT = re.compile(r"(?=[.0-9]*[0-9])0?(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 # An asterisk is a legal character of a token, but nobody means it as one in a pattern.

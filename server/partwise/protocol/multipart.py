@@ -107,7 +107,7 @@ _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?
 # RFC 2046 §5.1.1: "Composers MUST NOT generate non-zero length transport padding, but receivers MUST be able to handle
 # padding added by message transports." More padding than this makes the line data: whether it is a delimiter has to be
 # known within bounded memory.
-_REST_OF_LINE = rb"(?:(--)?+[ \t]{0,1024}+(\r\n|\r?\Z)|-(\Z))"
+_REST_OF_LINE = rb"(?:(--)?[ \t]{0,1024}+(\r\n|\r?\Z)|-(\Z))"
 
 # RFC 9110 §5.6.2: token. Narrower than field-name of RFC 5322 §3.6.8, and what every field name in use is made of.
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -21,7 +21,7 @@ _PREFERENCE = re.compile(
     rf"(?:;[ \t]*+(?:{TOKEN}[ \t]*+(?:=[ \t]*+{_WORD}?+[ \t]*+)?+)?+)*+(?=,|\Z)"
 )
 # To the next comma that is not quoted; an open quote runs to the end.
-_TO_COMMA = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*+"?)*+,?+', re.DOTALL)
+_TO_COMMA = re.compile(r'(?:[^",]|"(?:[^"\\]|\\(?:.|\Z))*"?)*,?', re.DOTALL)
 _SECONDS = re.compile("[0-9]+")
 _LONGEST_WAIT = 2**31 - 1
 

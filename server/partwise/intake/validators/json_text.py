@@ -17,18 +17,22 @@ from partwise.intake.validators.base import Candidate, Validator
 #: RFC 8259 §9: "An implementation may set limits on … the maximum depth of nesting, … the range and precision of numbers."
 MAX_DEPTH = 512
 MAX_NUMBER = 4096
+#: Bytes looked at in one go: a pattern remembers every repetition until it is done.
+_SLICE = 8192
 
-# RFC 8259 §2, §6, §7. Possessive throughout: what does not match fails at once. UTF-8 is checked apart from this.
+# RFC 8259 §2, §6, §7. The next byte always decides between alternatives, so that what does not match fails in linear time.
+# Only runs of one class of bytes are possessive: Python 3.11.2, which Debian 12 has, fails on possessive groups that
+# can give something back (python/cpython#106052). UTF-8 is checked apart from this.
 _BLANK = rb"[ \t\n\r]*+"
-_INSIDE = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
+_INSIDE = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*'
 _STRING = rb'"' + _INSIDE + rb'"'
-_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 _PLAIN = rb"(?:" + rb"|".join((_STRING, _NUMBER, rb"true|false|null")) + rb")"
 
 
 def _container(begin: bytes, element: bytes, end: bytes) -> bytes:
     # A comma is no end: what follows it is another element.
-    elements = rb"(?:" + element + _BLANK + rb"(?:," + _BLANK + rb"(?!" + end + rb")|(?=" + end + rb")))*+"
+    elements = rb"(?:" + element + _BLANK + rb"(?:," + _BLANK + rb"(?!" + end + rb")|(?=" + end + rb")))*"
     return begin + _BLANK + elements + end
 
 
@@ -63,8 +67,8 @@ class _In(Enum):
     VALUE = auto()
 
 
-_VALUES = re.compile(rb"(?:" + _BLANK + _VALUE + _BLANK + rb",)++")
-_MEMBERS = re.compile(rb"(?:" + _BLANK + _NAME + _VALUE + _BLANK + rb",)++")
+_VALUES = re.compile(rb"(?:" + _BLANK + _VALUE + _BLANK + rb",)+")
+_MEMBERS = re.compile(rb"(?:" + _BLANK + _NAME + _VALUE + _BLANK + rb",)+")
 #: Where whole runs may be taken, and what is expected after one.
 _RUNS = {
     _Expect.VALUE: (_VALUES, _Expect.VALUE),
@@ -73,7 +77,7 @@ _RUNS = {
     _Expect.NAME_OR_END: (_MEMBERS, _Expect.NAME),
 }
 _BLANKS = re.compile(_BLANK)
-_STRING_PART = re.compile(_INSIDE)
+_STRING_PART = re.compile(_INSIDE.removesuffix(b"*") + b"{1,256}")
 _ESCAPE_PART = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]*+")
 _WHOLE_NUMBER = re.compile(_NUMBER)
@@ -106,7 +110,8 @@ class JsonValidator:
                 return
             data = data.removeprefix(codecs.BOM_UTF8)
         self._check_utf8(data, final=False)
-        self._read(self._held + data, final=False)
+        for start in range(0, len(data), _SLICE):
+            self._read(self._held + data[start : start + _SLICE], final=False)
 
     def finish(self) -> None:
         """Raises :class:`~partwise.errors.NotWellFormed` if the text is not complete. An empty body passes."""

@@ -14,7 +14,7 @@ _OUTSIDE = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->|(?P<doctype><!DOCTYPE\b)", re.
 _DOCTYPE = re.compile(rb"""[^\[>"']+|"[^"]*"|'[^']*'|(?P<subset>\[)|(?P<end>>)""")
 _SUBSET = re.compile(
     rb"""\s+|%[^\s;]*;|<\?.*?\?>|<!--.*?-->|(?P<entity><!ENTITY)|(?P<back>\])"""
-    rb"""|<!(?!--|ENTITY)[A-Z]+(?:[^"'>]|"[^"]*"|'[^']*')*+>""",
+    rb"""|<!(?!--|ENTITY)[A-Z]+(?:[^"'>]|"[^"]*"|'[^']*')*>""",
     re.DOTALL,
 )
 

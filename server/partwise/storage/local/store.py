@@ -86,7 +86,7 @@ class LocalStore:
                         directories.open(above)
                         return None
                     except NotFound:
-                        if length <= existing or _anything(directories, above):
+                        if length <= existing or _in_the_way(directories, above):
                             raise ParentMissing(NO_PARENT) from None
                 return None
 
@@ -339,6 +339,14 @@ def _anything(directories: Directories, path: Path) -> bool:
     except NotFound:
         return False
     return True
+
+
+def _in_the_way(directories: Directories, path: Path) -> bool:
+    """Does something other than a collection stand here? (One may have been made since it was looked for.)"""
+    try:
+        return not stat.S_ISDIR(directories.status(path).st_mode)
+    except NotFound:
+        return False
 
 
 def _writable(directories: Directories, path: Path) -> tuple[Path, os.stat_result] | None:
