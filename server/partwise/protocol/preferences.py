@@ -18,7 +18,7 @@ _WORD = rf"(?:{TOKEN}|{QUOTED_STRING})"
 # RFC 7240 §2: preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] )
 _PREFERENCE = re.compile(
     rf"[ \t]*+(?P<name>{TOKEN})[ \t]*+(?:=[ \t]*+(?P<value>{_WORD})?[ \t]*+)?"
-    rf"(?:;[ \t]*+(?:{TOKEN}[ \t]*+(?:=[ \t]*+{_WORD}?+[ \t]*+)?+)?+)*+(?=,|\Z)"
+    rf"(?:;[ \t]*+(?:{TOKEN}[ \t]*+(?:=[ \t]*+{_WORD}?[ \t]*+)?)?)*(?=,|\Z)"
 )
 # To the next comma that is not quoted; an open quote runs to the end.
 _TO_COMMA = re.compile(r'(?:[^",]|"(?:[^"\\]|\\(?:.|\Z))*"?)*,?', re.DOTALL)
