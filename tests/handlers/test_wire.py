@@ -105,8 +105,11 @@ async def test_an_item_is_told_before_the_next_is_sent(client: Client) -> None:
         assert (client.folder / name).read_bytes() == b"x" * 10
         assert seen.count(b"<D:response>") == number + 1
         if number + 1 < len(names):
-            writer.write(parts[number + 1][len(BOUNDARY) + 4 :] + f"--{BOUNDARY}\r\n".encode())
-    # The last delimiter has been sent as one that opens a part: the body ends without its close.
+            last = number + 2 == len(names)
+            writer.write(parts[number + 1][len(BOUNDARY) + 4 :] + (end if last else f"--{BOUNDARY}\r\n".encode()))
+    while piece := await read_chunk(reader):
+        seen += piece
+    assert b'items="5" stored="5" failed="0"' in seen and b'state="complete"' in seen
     writer.close()
 
 
