@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lxml import etree
 
-__all__ = ["SCHEMAS", "check_xml"]
+__all__ = ["DOCUMENTS", "SCHEMAS", "check_xml"]
 
 SCHEMAS = Path(__file__).parents[1] / "xml_schemas"
 
@@ -20,11 +20,24 @@ _BATCH = "{urn:partwise:batch}"
 _SHOWN = 600
 
 #: Root element → the schema that an integrator would take for it.
-_DOCUMENTS = {
+DOCUMENTS = {
     f"{_DAV}multistatus": "multistatus.xsd",
     f"{_DAV}error": "error.xsd",
+    f"{_DAV}prop": "prop.xsd",
+    f"{_DAV}mkcol-response": "mkcol-response.xsd",
     f"{_DAV}propfind": "propfind.xsd",
+    f"{_DAV}propertyupdate": "propertyupdate.xsd",
+    f"{_DAV}mkcol": "mkcol.xsd",
+    f"{_DAV}lockinfo": "lockinfo.xsd",
+    f"{_DAV}sync-collection": "sync-collection.xsd",
+    f"{_DAV}expand-property": "expand-property.xsd",
 }
+
+# What the server writes; in the others elements of any namespace may stand anywhere.
+_ANSWERS = (f"{_DAV}multistatus", f"{_DAV}error", f"{_DAV}prop", f"{_DAV}mkcol-response")
+
+# What clients gave, and the server gives back: the values of dead properties, and who owns a lock.
+_CLIENTS_OWN = {f"{_DAV}prop", f"{_DAV}owner"}
 
 # The schemas admit any foreign element where one may stand (§17); ours stand in one place each.
 _PLACES = {
@@ -46,10 +59,10 @@ def check_xml(body: bytes) -> etree._Element:
     try:
         root = _parse(body)
         tag = str(root.tag)
-        assert tag in _DOCUMENTS, f"no schema for a document with the root {tag}"
-        schema = _schema(_DOCUMENTS[tag])
+        assert tag in DOCUMENTS, f"no schema for a document with the root {tag}"
+        schema = _schema(DOCUMENTS[tag])
         assert schema.validate(root), "\n".join(f"line {entry.line}: {entry.message}" for entry in schema.error_log)
-        if tag != f"{_DAV}propfind":
+        if tag in _ANSWERS:
             _check_batch_elements(root)
         if tag == f"{_DAV}multistatus":
             _check_hrefs(root)
@@ -79,8 +92,7 @@ def _check_batch_elements(root: etree._Element) -> None:
     for element in root.iter(f"{_BATCH}*"):
         tag = str(element.tag)
         ancestors = [str(ancestor.tag) for ancestor in element.iterancestors()]
-        # The values of dead properties are the clients' own.
-        if f"{_DAV}prop" in ancestors:
+        if not _CLIENTS_OWN.isdisjoint(ancestors):
             continue
         parent = ancestors[0] if ancestors else None
         if tag in _PLACES:

@@ -15,12 +15,19 @@
     ├── CrossSite                     403
     ├── ExternalEntities              403  a DOCTYPE in a protocol body
     ├── FiniteDepth                   403  Depth: infinity, where the operator forbids it
+    ├── ProtectedProperty             403  a property that clients cannot set
+    ├── Overlapping                   403  a resource copied or moved onto itself or into its own members
+    ├── InvalidResourceType           403  MKCOL of something that is no plain collection
+    ├── InvalidSyncToken              403
+    ├── UnsupportedReport             403
     ├── NotFound                      404
     ├── WrongKind                     405  the verb does not fit the kind of resource
     ├── NotAcceptable                 406
     ├── ParentMissing                 409
     ├── Duplicate                     409
+    ├── NotLockedHere                 409  UNLOCK with a token whose lock does not cover the resource
     ├── PreconditionFailed            412
+    │   └── RefreshFailed             412  LOCK refresh with a token whose lock does not cover the resource
     ├── TooLarge                      413
     ├── TargetTooLong                 414
     ├── UnsupportedType               415
@@ -29,10 +36,17 @@
     ├── Wrong                         422  readable, of the right type, and wrong
     │   ├── SchemaInvalid             422
     │   └── RuleFailed                422
+    ├── Locked                        423  the token of a lock is missing
+    ├── LockConflict                  423  another lock stands in the way of the one asked for
+    ├── Depends                       424  not done because something else failed
+    ├── TooManyRequests               429
     ├── HeadersTooLarge               431
     ├── NotImplementedHere            501
+    ├── OtherServer                   502  a Destination that does not lie here
     ├── TryAgain                      503  a validator or the store failed for reasons of its own
     └── OutOfSpace                    507
+        ├── QuotaExceeded             507
+        └── Truncated                 507  an answer that is not complete (RFC 6578 §3.6)
 
 Below the handlers nobody says a number: they raise a meaning. An action that gives a failure another
 meaning raises that meaning (``Exists`` of MKCOL is ``WrongKind``, of ``If-None-Match`` ``PreconditionFailed``).
@@ -51,6 +65,7 @@ __all__ = [
     "DAV_NS",
     "CrossSite",
     "Damaged",
+    "Depends",
     "DigestMismatch",
     "Duplicate",
     "ExpectationFailed",
@@ -59,26 +74,39 @@ __all__ = [
     "FiniteDepth",
     "ForbiddenName",
     "HeadersTooLarge",
+    "InvalidResourceType",
+    "InvalidSyncToken",
     "Issue",
     "LengthMismatch",
+    "LockConflict",
+    "Locked",
     "Malformed",
     "MalformedName",
     "NotAcceptable",
     "NotAllowed",
     "NotFound",
     "NotImplementedHere",
+    "NotLockedHere",
     "NotWellFormed",
+    "OtherServer",
     "OutOfSpace",
+    "Overlapping",
     "ParentMissing",
     "PreconditionFailed",
+    "ProtectedProperty",
+    "QuotaExceeded",
     "RangeUnsatisfiable",
+    "RefreshFailed",
     "RuleFailed",
     "SchemaInvalid",
     "Success",
     "TargetTooLong",
     "TooLarge",
+    "TooManyRequests",
+    "Truncated",
     "TryAgain",
     "Unauthenticated",
+    "UnsupportedReport",
     "UnsupportedType",
     "Wrong",
     "WrongKind",
@@ -210,6 +238,36 @@ class FiniteDepth(Failure):
     element = "D:propfind-finite-depth"
 
 
+class ProtectedProperty(Failure):
+    """A property that clients cannot set (RFC 4918 §9.2)."""
+
+    element = "D:cannot-modify-protected-property"
+
+
+class Overlapping(Failure):
+    """A resource copied or moved onto itself, into its own members, or over a collection that holds it."""
+
+    element = "P:overlapping"
+
+
+class InvalidResourceType(Failure):
+    """Extended MKCOL asks for something else than a plain collection (RFC 5689 §3)."""
+
+    element = "D:valid-resourcetype"
+
+
+class InvalidSyncToken(Failure):
+    """A sync-token that was not given out here, or is too old (RFC 6578 §3.2)."""
+
+    element = "D:valid-sync-token"
+
+
+class UnsupportedReport(Failure):
+    """A REPORT that is not known for this resource (RFC 3253 §3.6)."""
+
+    element = "D:supported-report"
+
+
 class NotFound(Failure):
     """No such resource."""
 
@@ -234,8 +292,44 @@ class Duplicate(Failure):
     element = "P:duplicate"
 
 
+class NotLockedHere(Failure):
+    """UNLOCK with a token whose lock does not cover the resource (RFC 4918 §9.11.1)."""
+
+    element = "D:lock-token-matches-request-uri"
+
+
 class PreconditionFailed(Failure):
     """``If-Match``, ``If-None-Match``, ``If-Unmodified-Since``, ``If`` or ``Overwrite: F``."""
+
+
+class RefreshFailed(PreconditionFailed):
+    """LOCK that refreshes a lock which does not cover the resource (RFC 4918 §9.10.2)."""
+
+    element = "D:lock-token-matches-request-uri"
+
+
+class Locked(Failure):
+    """The token of a lock that covers the resource is missing; ``href`` names the lock's root (RFC 4918 §16)."""
+
+    element = "D:lock-token-submitted"
+
+
+class LockConflict(Failure):
+    """A lock stands in the way of the one asked for; ``href`` names its root (RFC 4918 §16)."""
+
+    element = "D:no-conflicting-lock"
+
+
+class Depends(Failure):
+    """Not done because something that it depends on failed (RFC 4918 §11.4)."""
+
+
+class TooManyRequests(Failure):
+    """Too many requests at once (RFC 6585 §4)."""
+
+
+class OtherServer(Failure):
+    """A ``Destination`` that does not lie on this server (RFC 4918 §9.8.5)."""
 
 
 class TooLarge(Failure):
@@ -300,6 +394,18 @@ class OutOfSpace(Failure):
     element = "D:sufficient-disk-space"
 
 
+class QuotaExceeded(OutOfSpace):
+    """The quota of a collection is used up (RFC 4331 §6)."""
+
+    element = "D:quota-not-exceeded"
+
+
+class Truncated(OutOfSpace):
+    """There is more than the answer holds (RFC 6578 §3.6)."""
+
+    element = "D:number-of-matches-within-limits"
+
+
 _STATUS: dict[type[Failure], HTTPStatus] = {
     Malformed: HTTPStatus.BAD_REQUEST,
     MalformedName: HTTPStatus.BAD_REQUEST,
@@ -313,11 +419,17 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     CrossSite: HTTPStatus.FORBIDDEN,
     ExternalEntities: HTTPStatus.FORBIDDEN,
     FiniteDepth: HTTPStatus.FORBIDDEN,
+    ProtectedProperty: HTTPStatus.FORBIDDEN,
+    Overlapping: HTTPStatus.FORBIDDEN,
+    InvalidResourceType: HTTPStatus.FORBIDDEN,
+    InvalidSyncToken: HTTPStatus.FORBIDDEN,
+    UnsupportedReport: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     WrongKind: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     ParentMissing: HTTPStatus.CONFLICT,
     Duplicate: HTTPStatus.CONFLICT,
+    NotLockedHere: HTTPStatus.CONFLICT,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     TargetTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -327,8 +439,13 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     Wrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     SchemaInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     RuleFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Locked: HTTPStatus.LOCKED,
+    LockConflict: HTTPStatus.LOCKED,
+    Depends: HTTPStatus.FAILED_DEPENDENCY,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     NotImplementedHere: HTTPStatus.NOT_IMPLEMENTED,
+    OtherServer: HTTPStatus.BAD_GATEWAY,
     TryAgain: HTTPStatus.SERVICE_UNAVAILABLE,
     OutOfSpace: HTTPStatus.INSUFFICIENT_STORAGE,
 }

@@ -71,7 +71,7 @@ def test_unknown_dav_elements_and_text_are_ignored(inner: str, asked: PropFind) 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b'<D:prop xmlns:D="DAV:"/>', "root element"),
+        (b'<D:include xmlns:D="DAV:"/>', "root element"),
         (b"<propfind><allprop/></propfind>", "root element"),
         (b'<propfind xmlns="dav:"><allprop/></propfind>', "root element"),
         (propfind(""), "must hold one of"),

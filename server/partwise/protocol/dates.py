@@ -87,6 +87,12 @@ def _format(second: int) -> str:
     )
 
 
+def format_instant(seconds: int) -> str:
+    """The date-time of RFC 3339 in UTC, as ``creationdate`` has it (RFC 4918 §15.1)."""
+    moment = _EPOCH + timedelta(seconds=min(max(seconds, _FIRST_SECOND), _LAST_SECOND))
+    return f"{moment.year:04}-{moment.month:02}-{moment.day:02}T{moment.hour:02}:{moment.minute:02}:{moment.second:02}Z"
+
+
 def parse_mtime(value: str) -> int:
     """Nanoseconds since 1970 of an ``X-OC-Mtime`` of whole or decimal seconds (digits past the ninth are cut).
 

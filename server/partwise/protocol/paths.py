@@ -8,10 +8,11 @@ be made is another question than whether a path can be read: see :func:`check_ne
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-from partwise.errors import ForbiddenName, Malformed, MalformedName, NotFound
+from partwise.errors import ForbiddenName, Malformed, MalformedName, NotFound, OtherServer
 
 Path = tuple[str, ...]
 
@@ -210,11 +211,45 @@ class Mount:
                     return path
         raise ForbiddenName("Content-Location lies outside the collection that was posted to.")
 
+    def locate(self, reference: str, authorities: Collection[str]) -> Target:
+        """What a ``Destination`` or a tag of ``If`` names: an absolute URI, or an absolute path with an optional query.
+
+        ``authorities`` are the names under which this request reached us (see :func:`authority`); the scheme does not
+        matter, since a proxy may have ended TLS. Raises OtherServer, or Malformed, MalformedName, ForbiddenName.
+        """
+        if "#" in reference:
+            raise MalformedName("The reference holds a '#'; encode it as %23.")
+        absolute = _ABSOLUTE_FORM.fullmatch(reference)
+        if absolute or reference.startswith("//"):
+            place, rest = (absolute[2], absolute[3]) if absolute else _network_path(reference)
+            rest = rest if not rest.startswith("?") else "/" + rest
+            ours = {authority(self.origin.partition("://")[2])} if self.origin else set()
+            if authority(place) not in ours.union(authorities):
+                raise OtherServer("The reference names another server; only resources of this one can be named.")
+            reference = rest or "/"
+        if not reference.startswith("/"):
+            raise Malformed("The reference must be an absolute URI or begin with a slash.")
+        path, _, query = reference.partition("?")
+        for base in sorted({self.public, self.prefix}, key=len, reverse=True):
+            if path == base:
+                return Target((), False, query)
+            if path.startswith(base + "/"):
+                return self._below(path[len(base) + 1 :], query)
+        raise OtherServer("The reference lies outside of what is served here.")
+
     def _is_ours(self, scheme: str, place: str, authority: str | None) -> bool:
         ours = {authority.lower()} if authority else set()
         if self.origin:
             ours.add(self.origin.lower().partition("://")[2])
         return scheme in ("", "http", "https") and place in ours
+
+
+def authority(value: str) -> str:
+    """Host and port in the form that is compared: lower case, without user information and default port."""
+    place = value.rpartition("@")[2].lower()
+    for port in (":80", ":443"):
+        place = place.removesuffix(port)
+    return place
 
 
 def _network_path(reference: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ does not matter; comments and processing instructions mean nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lxml import etree
@@ -16,7 +17,7 @@ from lxml import etree
 from partwise.errors import DAV_NS, ExternalEntities, Issue, NotWellFormed, SchemaInvalid
 from partwise.protocol.propfind import AllProp, Prop, PropFind, PropName
 
-__all__ = ["parse_body", "parse_propfind"]
+__all__ = ["Grammar", "child_names", "content", "parse_body", "parse_propfind", "standalone"]
 
 # The option collect_ids must not stand here: switched off it makes libxml2 open the external subset that a DOCTYPE names,
 # whatever load_dtd says. Only a body that is known to have no DOCTYPE is read without ids.
@@ -27,6 +28,9 @@ _HARDENED: dict[str, Any] = {
     "huge_tree": False,
 }
 
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_string_value = etree.XPath("string()", smart_strings=False)
+
 _PROPFIND = f"{{{DAV_NS}}}propfind"
 _ALLPROP = f"{{{DAV_NS}}}allprop"
 _INCLUDE = f"{{{DAV_NS}}}include"
@@ -35,6 +39,41 @@ _PROP = f"{{{DAV_NS}}}prop"
 
 # libxml2 quotes the document in its messages: control characters too, and names as long as the body.
 _MESSAGE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a body is called to people, and the text that says how it must be."""
+
+    body: str
+    source: str
+
+    def invalid(self, text: str, where: etree._Element) -> SchemaInvalid:
+        """The failure for a body that is wrong at an element; ``text`` says what is."""
+        issue = Issue(text, line=where.sourceline)
+        return SchemaInvalid(f"The {self.body} body is wrong: {text}; see {self.source}.", issues=(issue,))
+
+    def child(self, parent: etree._Element, tag: str) -> etree._Element | None:
+        """The one child with this tag, ``None`` if there is none.
+
+        Raises :class:`~partwise.errors.SchemaInvalid` if there are two.
+        """
+        children = list(parent.iterchildren(tag))
+        if len(children) > 1:
+            names = f"{etree.QName(parent).localname} element may hold only one {etree.QName(tag).localname}"
+            raise self.invalid(f"a {names}", children[1])
+        return children[0] if children else None
+
+    def required(self, parent: etree._Element, tag: str) -> etree._Element:
+        """The one child with this tag. Raises :class:`~partwise.errors.SchemaInvalid` if there is not exactly one."""
+        child = self.child(parent, tag)
+        if child is None:
+            names = f"{etree.QName(parent).localname} element must hold a {etree.QName(tag).localname}"
+            raise self.invalid(f"a {names}", parent)
+        return child
+
+
+_PROPFIND_GRAMMAR = Grammar("PROPFIND", "RFC 4918, section 14.20")
 
 
 class _DoctypeSeen(Exception):
@@ -91,27 +130,54 @@ def parse_propfind(body: bytes, *, max_depth: int = 64) -> PropFind:
         return AllProp()
     root = parse_body(body, max_depth=max_depth)
     if root.tag != _PROPFIND:
-        raise _invalid("the root element of a PROPFIND body must be propfind in the namespace DAV:", root)
+        raise _PROPFIND_GRAMMAR.invalid(
+            "the root element of a PROPFIND body must be propfind in the namespace DAV:", root
+        )
     asked = list(root.iterchildren(_ALLPROP, _PROPNAME, _PROP))
     if not asked:
-        raise _invalid("a propfind element must hold one of prop, propname and allprop", root)
+        raise _PROPFIND_GRAMMAR.invalid("a propfind element must hold one of prop, propname and allprop", root)
     if len(asked) > 1:
-        raise _invalid("a propfind element must hold only one of prop, propname and allprop", asked[1])
+        raise _PROPFIND_GRAMMAR.invalid("a propfind element must hold only one of prop, propname and allprop", asked[1])
     (question,) = asked
-    includes = list(root.iterchildren(_INCLUDE))
-    if includes and question.tag != _ALLPROP:
-        raise _invalid("an include element may only stand beside allprop", includes[0])
-    if len(includes) > 1:
-        raise _invalid("a propfind element may hold only one include", includes[1])
+    include = _PROPFIND_GRAMMAR.child(root, _INCLUDE)
+    if include is not None and question.tag != _ALLPROP:
+        raise _PROPFIND_GRAMMAR.invalid("an include element may only stand beside allprop", include)
     if question.tag == _PROPNAME:
         return PropName()
     if question.tag == _PROP:
-        return Prop(_names(question))
-    return AllProp(_names(includes[0]) if includes else ())
+        return Prop(child_names(question))
+    return AllProp(child_names(include) if include is not None else ())
 
 
-def _names(parent: etree._Element) -> tuple[str, ...]:
+def child_names(parent: etree._Element) -> tuple[str, ...]:
+    """The names of the child elements in Clark notation, each once, in their order."""
     return tuple(dict.fromkeys(str(child.tag) for child in parent.iterchildren("*")))
+
+
+def content(element: etree._Element) -> str:
+    """All characters within an element, those of its descendants too; comments and processing instructions are none."""
+    return str(_string_value(element))
+
+
+def standalone(element: etree._Element) -> str:
+    """An element as text that means the same in any document; no XML declaration, nothing of what follows the element.
+
+    RFC 4918 §4.3 wants the meaning kept: every namespace declaration in scope stands on the element, for names that
+    occur only in contents (XML Schema's QName) too; and the language in force, which may come from an ancestor. The
+    element is given that ``xml:lang`` in its own document as well. A name in no namespace stays in none where the
+    document around has a default namespace. Comments and processing instructions are kept.
+    """
+    if _XML_LANG not in element.attrib:
+        inherited = (ancestor.get(_XML_LANG) for ancestor in element.iterancestors())
+        language = next((value for value in inherited if value is not None), None)
+        if language:
+            element.set(_XML_LANG, language)
+    text = etree.tostring(element, encoding="unicode", with_tail=False)
+    if None in element.nsmap or next(element.iter("{}*"), None) is None:
+        return text
+    name = f"{element.prefix}:" if element.prefix else ""
+    end = len(f"<{name}{etree.QName(element).localname}")
+    return f'{text[:end]} xmlns=""{text[end:]}'
 
 
 def _refuse_doctype(body: bytes, max_depth: int) -> None:
@@ -160,8 +226,3 @@ def _not_well_formed(log: etree._ListErrorLog, max_depth: int) -> NotWellFormed:
         f"The XML body is not well-formed at line {first.line}, column {first.column}: {message}; correct it.",
         issues=(Issue(message, line=first.line, column=first.column),),
     )
-
-
-def _invalid(text: str, where: etree._Element) -> SchemaInvalid:
-    issue = Issue(text, line=where.sourceline)
-    return SchemaInvalid(f"The PROPFIND body is wrong: {text}; see RFC 4918, section 14.20.", issues=(issue,))
