@@ -6,10 +6,10 @@ import ipaddress
 import os
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 from partwise.protocol.media_types import AcceptedTypes
 
 Size = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Config(BaseSettings):
@@ -32,14 +33,24 @@ class Config(BaseSettings):
     directory: Path
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: Processes that serve together. One Python process uses little more than one core; more than this is a typing mistake.
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     #: The path under which requests arrive.
     prefix: str = "/"
     #: How the outside world sees the folder's root, where a proxy stands in front.
     public_url: str | None = None
     #: The reserved name directly below the prefix.
     service_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$")] = "-"
-    #: What somebody without credentials may do. Not said: on loopback everything, elsewhere the server does not start.
+    #: A file of users and hashed passwords, as Apache's htpasswd writes it.
+    htpasswd: Path | None = None
+    #: Users of that file who may not write.
+    read_only: tuple[str, ...] = ()
+    #: What somebody without credentials may do. Not said: nothing where there are users; else on loopback everything, and
+    #: elsewhere the server does not start.
     anonymous: Literal["read", "write"] | None = None
+    #: Networks of proxies whose ``X-Forwarded-Host``, ``-Proto`` and ``-Port`` are believed. Anybody can send these fields,
+    #: and they decide what counts as a URL of this server: so nobody is believed unasked.
+    trusted_proxies: tuple[str, ...] = ()
     #: Does the report begin before the upload has ended? ``auto``: for clients that can certainly read it.
     early: Literal["auto", "always", "never"] = "auto"
     #: Networks of clients or proxies that can read an early report.
@@ -48,19 +59,33 @@ class Config(BaseSettings):
     schemas: Path | None = None
     #: The media types that are taken, such as ``image/*``.
     accept: tuple[str, ...] = ("*/*",)
+    #: What happens to ``._*`` and ``.DS_Store``, which macOS leaves in every folder that it visits.
+    apple_files: Literal["keep", "refuse"] = "keep"
+    #: The most bytes that a collection may hold, by its path: ``/alice``, or ``/`` for all.
+    quota: dict[str, Size] = {}
 
     max_item_size: Size | None = None
     max_batch_size: Size | None = None
     #: A name and its fate take about 200 bytes of memory each while a batch runs.
     max_items: Size = 200_000
     #: A DAV: request body; real ones have a few KiB.
-    max_protocol_body: Size = 64 * 1024
+    max_protocol_body: Size = 1024 * 1024
+    #: One stored property; larger values are contents and belong into a file.
+    max_property_size: Size = 64 * 1024
+    #: All stored properties of one resource together; they are held in memory while a listing shows them.
+    max_properties_size: Size = 1024 * 1024
+    #: Rows in one answer to sync-collection; a client with more to learn goes on from the token it gets (RFC 6578 §3.6).
+    max_sync: Size = 10_000
     #: Header fields of a request; long ``If`` headers are legal, so more than usual.
     max_header: Size = 64 * 1024
     #: Parts of one range request; more are a way to make a server work (RFC 9110 §14.2).
     max_ranges: Size = 64
     #: ``Depth: infinity`` for PROPFIND.
     infinite_depth: bool = True
+    #: How long a lock holds whose client asks for nothing.
+    lock_timeout: Seconds = 3600
+    #: The longest lock, also for ``Infinite``: the owner of a forgotten one may never come back (RFC 4918 §10.7).
+    max_lock_timeout: Seconds = 7 * 24 * 3600
     #: How long judges that a validator asked may take.
     judge_timeout: Annotated[float, Field(gt=0)] = 60.0
     #: How long the report of an ended batch is kept.
@@ -90,12 +115,29 @@ class Config(BaseSettings):
         AcceptedTypes(value)
         return value
 
-    @field_validator("early_peers")
+    @field_validator("early_peers", "trusted_proxies")
     @classmethod
-    def _early_peers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ipaddress.ip_network(network)
         return value
+
+    @field_validator("quota")
+    @classmethod
+    def _quota(cls, value: dict[str, int]) -> dict[str, int]:
+        for path in value:
+            if not path.startswith("/") or (path != "/" and {"", ".", ".."} & set(path[1:].split("/"))):
+                raise ValueError(f"{path!r} must be the path of a collection such as /alice")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.lock_timeout > self.max_lock_timeout:
+            raise ValueError("lock_timeout must not be longer than max_lock_timeout")
+        if self.read_only and self.htpasswd is None:
+            # Taken silently, it would look like a protection.
+            raise ValueError("read_only names users of the htpasswd file, but no htpasswd is given")
+        return self
 
     @property
     def on_loopback(self) -> bool:
@@ -107,13 +149,19 @@ class Config(BaseSettings):
             return False
 
     @property
-    def may_write(self) -> bool:
-        """May somebody without credentials write?"""
-        return self.anonymous == "write" or (self.anonymous is None and self.on_loopback)
+    def may_read(self) -> bool:
+        """May somebody without credentials read?"""
+        return self.anonymous is not None or self._open
 
     @property
-    def may_read(self) -> bool:
-        return self.anonymous is not None or self.on_loopback
+    def may_write(self) -> bool:
+        """May somebody without credentials write?"""
+        return self.anonymous == "write" or self._open
+
+    @property
+    def _open(self) -> bool:
+        """Nothing is said about who may do what, and only programs of this machine can ask."""
+        return self.anonymous is None and self.htpasswd is None and self.on_loopback
 
 
 def load(file: Path | None, flags: dict[str, Any]) -> Config:
@@ -150,4 +198,5 @@ def _sentence(problem: object) -> str:
     name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {name!r}"
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    said: str = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {said}" if name else said

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,17 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
         (["serve", "FOLDER/file"], "is not a folder"),
         (["serve", ""], "empty"),
         (["serve", "FOLDER", "--host", "0.0.0.0"], "--anonymous"),
+        (["serve", "FOLDER", "--host", "0.0.0.0"], "--htpasswd"),
+        (["serve", "FOLDER", "--htpasswd", "FOLDER/none"], "password file"),
+        (["serve", "FOLDER", "--htpasswd", "FOLDER"], "password file"),
+        (["serve", "FOLDER", "--read-only", "alice"], "read_only"),
+        (["serve", "FOLDER", "--workers", "0"], "workers"),
+        (["serve", "FOLDER", "--workers", "many"], "--workers"),
+        (["serve", "FOLDER", "--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "x"], "trusted_proxies"),
+        (["serve", "FOLDER", "--quota", "/alice"], "PATH=BYTES"),
+        (["serve", "FOLDER", "--quota", "/alice=1k"], "quota./alice"),
+        (["serve", "FOLDER", "--quota", "alice=1"], "such as /alice"),
+        (["serve", "FOLDER", "--apple-files", "hide"], "--apple-files"),
         (["serve", "FOLDER", "--host", "300.1.1.1", "--anonymous", "read"], "cannot listen on 300.1.1.1"),
         (["serve", "FOLDER", "--host", ""], "host"),
         (["serve", "FOLDER", "--service-prefix", "a/b"], "service_prefix"),
@@ -128,6 +140,29 @@ def test_serves_and_stops(folder: Path) -> None:
         assert urllib.request.urlopen(url + "a", timeout=10).read() == b"alpha"
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
+
+
+def test_users_need_no_word_about_anybody(folder: Path, tmp_path: Path) -> None:
+    """Where there are users, others may connect, and may do nothing."""
+    users = tmp_path / "users"
+    users.write_text("alice:$2b$04$XW0qlg6286084lhg1AFkLex9arypykZtHABRXfoYoGzEd27VXcsDK\n")
+    flags = ("--read-only", "alice", "--quota", "/a=b=1000", "--trusted-proxy", "10.0.0.0/8", "--apple-files", "refuse")
+    with served(str(folder), "--port", "0", "--host", "0.0.0.0", "--htpasswd", str(users), *flags) as (_, url):
+        request = urllib.request.Request(url.replace("0.0.0.0", "127.0.0.1"))
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(request, timeout=10)
+        raised.value.close()
+        assert raised.value.code == 401
+
+
+def test_one_port_for_every_address(folder: Path) -> None:
+    (folder / "a").write_bytes(b"alpha")
+    with served(str(folder), "--port", "0", "--host", "localhost") as (_, url):
+        port = re.findall(r":(\d+)/", url)[0]
+        addresses = {info[4][0] for info in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+        for address in addresses & {"127.0.0.1", "::1"} if socket.has_ipv6 else {"127.0.0.1"}:
+            host = f"[{address}]" if ":" in address else address
+            assert urllib.request.urlopen(f"http://{host}:{port}/a", timeout=10).read() == b"alpha"
 
 
 def test_flags_beat_the_environment_beats_the_file(folder: Path, tmp_path: Path) -> None:

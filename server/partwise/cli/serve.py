@@ -11,6 +11,7 @@ from typing import Any
 
 from partwise.config import Config, load
 from partwise.run import CannotListen, serve
+from partwise.workers import WorkersDied
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -23,7 +24,19 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--prefix", help="path under which requests arrive (/)")
     parser.add_argument("--public-url", metavar="URL", help="how the outside world sees the folder's root")
     parser.add_argument("--service-prefix", metavar="NAME", help="reserved name for the server's own resources (-)")
-    parser.add_argument("--anonymous", choices=("read", "write"), help="what anyone may do; needed off loopback")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes that serve together (1)")
+    parser.add_argument("--htpasswd", metavar="FILE", type=Path, help="users and their passwords (bcrypt or argon2)")
+    parser.add_argument("--read-only", metavar="USER", action="append", help="a user who may not write; repeatable")
+    parser.add_argument(
+        "--anonymous", choices=("read", "write"), help="what anyone may do; off loopback this or --htpasswd is needed"
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        metavar="NETWORK",
+        action="append",
+        dest="trusted_proxies",
+        help="proxies whose X-Forwarded-Host, -Proto and -Port are believed; repeatable",
+    )
     parser.add_argument(
         "--early", choices=("auto", "always", "never"), help="report while the upload still runs (auto)"
     )
@@ -31,6 +44,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--accept", metavar="TYPE", action="append", help="media type to take, as image/*; repeatable")
     parser.add_argument("--max-item-size", metavar="BYTES", type=int, help="largest item")
     parser.add_argument("--max-batch-size", metavar="BYTES", type=int, help="largest upload")
+    parser.add_argument(
+        "--quota", metavar="PATH=BYTES", action="append", type=_quota, help="most bytes below a path; repeatable"
+    )
+    parser.add_argument(
+        "--apple-files", choices=("keep", "refuse"), help="what happens to ._* and .DS_Store of macOS (keep)"
+    )
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with any of these settings")
     parser.add_argument("--verbose", action="store_true", help="log every request")
 
@@ -42,24 +61,37 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _quota(text: str) -> tuple[str, str]:
+    path, equals, size = text.rpartition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PATH=BYTES, such as /alice=1000000")
+    return path, size
+
+
 def run(options: argparse.Namespace) -> int:
-    """Serve. 0 after a clean stop; 2, and one line that says why, if it cannot start."""
+    """Serve. 0 after a clean stop; 2, and one line that says why, if it cannot start; 1 if its workers keep dying."""
     given = vars(options)
     flags = {name: value for name, value in given.items() if value is not None}
     file, verbose = flags.pop("config", None), flags.pop("verbose")
     del flags["run"]
+    if "quota" in flags:
+        flags["quota"] = dict(flags["quota"])
     try:
         config = load(file, flags)
         _check(config)
     except ValueError as error:
         return _refuse(str(error))
+    who = " %(process)d" if config.workers > 1 else ""
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.INFO if verbose else logging.WARNING, format=f"%(asctime)s{who} %(levelname)s %(message)s"
     )
     try:
         serve(config, verbose=verbose)
     except (ValueError, CannotListen) as error:
         return _refuse(str(error))
+    except WorkersDied as error:
+        print(f"partwise: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         return _refuse(f"the folder cannot be served: {error.strerror or error}")
     return 0
@@ -76,9 +108,12 @@ def _check(config: Config) -> None:
         raise ValueError(f"the folder {folder} is not writable")
     if config.schemas is not None:
         _check_schemas(config.schemas)
-    if config.anonymous is None and not config.on_loopback:
+    if config.htpasswd is not None and not (config.htpasswd.is_file() and os.access(config.htpasswd, os.R_OK)):
+        raise ValueError(f"the password file {config.htpasswd} does not exist or cannot be read")
+    if config.anonymous is None and config.htpasswd is None and not config.on_loopback:
         raise ValueError(
-            f"listening on {config.host} lets others in: say what they may do with --anonymous read or --anonymous write"
+            f"listening on {config.host} lets others in: name users with --htpasswd FILE, or say what anyone may do "
+            "with --anonymous read or --anonymous write"
         )
 
 
