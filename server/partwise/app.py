@@ -6,16 +6,19 @@ import asyncio
 import logging
 import os
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote, urlsplit
 
 from aiohttp import hdrs, web
 
+from partwise.auth.htpasswd import HtpasswdFile
 from partwise.auth.policy import Policy
+from partwise.auth.verifier import Verifier
 from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.handlers.arriving import Arriving
-from partwise.handlers.context import SERVICES, Services
+from partwise.handlers.context import SERVICES, Accounts, Services
 from partwise.handlers.dispatch import everything, handle
 from partwise.handlers.expect import leave_to_handler
 from partwise.handlers.hop import Hop
@@ -38,8 +41,8 @@ _SWEEP = 3600
 def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web.Application:
     """The application that serves ``config.directory``. ``validators`` judge after the built-in ones.
 
-    Raises OSError if the folder cannot be read and written, ValueError for schemas that cannot be used or a served folder
-    that holds the service prefix as a name.
+    Raises OSError if the folder cannot be read and written, ValueError for schemas or an htpasswd file that cannot be used
+    and for a served folder that holds the service prefix as a name.
     """
     if os.path.lexists(config.directory / config.service_prefix):
         raise ValueError(
@@ -48,6 +51,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         )
     schemas = None if config.schemas is None else load_schemas(config.schemas)
     factories = (*builtin_validators(schemas), *validators)
+    file, policy = _open_htpasswd(config), _make_policy(config)
     # The largest request that aiohttp would read by itself; we read all bodies as streams and count them.
     app = web.Application(client_max_size=0, middlewares=[everything])
 
@@ -57,14 +61,16 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         hop = Hop()
         archive = Archive(os.path.join(store.state_folder(), "reports"), config.keep_reports)
         intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
-        policy = Policy(config.may_read, config.may_write)
+        accounts = None if file is None else Accounts(file, Verifier())
         mount = make_mount(config)
-        app[SERVICES] = Services(config, mount, policy, store, committer, intake, archive, hop, Arriving())
+        app[SERVICES] = Services(config, mount, policy, store, committer, intake, archive, hop, Arriving(), accounts)
         sweeper = asyncio.create_task(_sweep(archive, hop))
         yield
         sweeper.cancel()
         await asyncio.gather(sweeper, return_exceptions=True)
         await asyncio.to_thread(committer.close)
+        if accounts is not None:
+            accounts.verifier.close()
         hop.close()
         store.close()
 
@@ -72,7 +78,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         await app[SERVICES].arriving.stop(config.grace)
 
     async def name_server(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers.setdefault(hdrs.SERVER, "partwise")
+        response.headers[hdrs.SERVER] = "partwise"
 
     app.cleanup_ctx.append(services)
     app.on_shutdown.append(stop)
@@ -81,6 +87,29 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     # handler; the middleware also gets what no route can match, such as "*".
     app.router.add_route("*", r"/{target:[\s\S]*}", handle, expect_handler=leave_to_handler)
     return app
+
+
+def _make_policy(config: Config) -> Policy:
+    read_only = frozenset(unicodedata.normalize("NFC", user) for user in config.read_only)
+    return Policy(config.may_read, config.may_write, config.htpasswd is not None, read_only)
+
+
+def _open_htpasswd(config: Config) -> HtpasswdFile | None:
+    if config.htpasswd is None:
+        return None
+    folder = os.path.realpath(config.directory)
+    # Both the file and the link that may lead to it.
+    places = os.path.realpath(config.htpasswd), os.path.realpath(config.htpasswd.parent)
+    if folder in (os.path.commonpath((folder, place)) for place in places):
+        raise ValueError(
+            f"the password file {config.htpasswd} lies in the served folder, where others could read or replace it; "
+            "move it elsewhere"
+        )
+    file = HtpasswdFile(config.htpasswd)
+    for user in config.read_only:
+        if unicodedata.normalize("NFC", user) not in file.users.hashes:
+            log.warning("the user %r, who may only read, is not in the htpasswd file %s", user, config.htpasswd)
+    return file
 
 
 def make_mount(config: Config) -> Mount:

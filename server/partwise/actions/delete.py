@@ -11,16 +11,20 @@ from partwise.storage.base import Resource, Store
 def delete(store: Store, path: Path, gate: Gate, *, slash: bool, bodied: bool) -> None:
     """Remove a file, or a collection with all its members. ``slash``: the name ended with one; ``bodied``: a body came.
 
-    Raises NotFound, NotAllowed, UnsupportedType, PreconditionFailed.
+    Raises NotFound, NotAllowed, UnsupportedType, PreconditionFailed, Locked; MemberFailures for locked members: then
+    nothing is removed, since a collection that is half there helps nobody.
     """
 
     def check(standing: Resource | None) -> None:
         if slash and standing is not None and not standing.collection:
             raise NotFound("There is no collection under this address.")
-        gate.check_if(standing)
+        gate.check_if(path, standing)
+        gate.check_locks(path)
+        gate.check_membership(path)
         if bodied:
             # RFC 4918 §8.4: a body where none is defined is refused with 415.
             raise UnsupportedType("DELETE takes no body.")
-        gate.check(standing)
+        gate.check_conditions(standing)
+        gate.check_tree(path)
 
     store.delete(path, check)

@@ -1,43 +1,76 @@
 """The one gate before any write: may this request change what stands at the target now?
 
 It is asked at admission, so that a refusal costs no bytes, and again inside the store's critical section, where the
-answer counts.
+answer counts. First ``If`` (412), then locks (423); then, after what is judged about a body, the conditions of HTTP.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from partwise.errors import PreconditionFailed
+from partwise.actions.members import MemberFailures
+from partwise.errors import Failure, Locked, NotAllowed, NotFound, PreconditionFailed
 from partwise.protocol.conditions import Conditions, Verdict
 from partwise.protocol.etags import ETag
-from partwise.storage.base import Resource
+from partwise.protocol.if_header import If, State
+from partwise.protocol.paths import Mount, Path
+from partwise.storage.base import Lock, Resource, Store
 
 UNCONDITIONAL = Conditions()
+
+#: Finds what a tag of ``If`` names; raises a Failure if it does not lie here.
+Locate = Callable[[str], Path]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The conditions of one write. ``overwrite=False``: the target must not exist (RFC 4918 §10.6).
+    """The conditions of one request, and who asks.
 
-    ``if_header`` is the field ``If`` (§10.4). There are no locks yet, so no state token can hold; and a condition that is
-    not understood must not be taken for true, since ignoring it loses data.
+    ``path`` is what untagged lists of ``if_header`` are about; ``tokens`` are lock tokens that were submitted with the
+    request besides those in ``if_header`` (the items of a batch fall under those of the whole).
     """
 
+    store: Store
+    mount: Mount
+    path: Path
+    locate: Locate
+    principal: str | None = None
     conditions: Conditions = UNCONDITIONAL
     overwrite: bool = True
-    if_header: str | None = None
+    if_header: If | None = None
+    tokens: frozenset[str] = frozenset()
 
-    def check_if(self, standing: Resource | None) -> None:
-        """What is judged before the kind of the body. Raises PreconditionFailed."""
-        if self.if_header is not None:
-            raise PreconditionFailed(
-                "Conditions in 'If' are not understood by this server yet, so nothing was done; use If-Match."
-            )
+    # -- one resource
 
-    def check(self, standing: Resource | None) -> None:
-        """Raises PreconditionFailed. ``standing`` is what the target is now, ``None`` if nothing."""
-        self.check_if(standing)
+    def write(self, path: Path, existing: int) -> Write:
+        """The judgement of contents to be stored under ``path``, of which the first ``existing`` segments exist."""
+        return Write(self, path, existing)
+
+    def check_if(self, path: Path | None = None, standing: Resource | None = None) -> None:
+        """Raises PreconditionFailed. What stands at ``path`` is known to be ``standing``."""
+        if self.if_header is None:
+            return
+
+        def state(tag: str | None) -> State | None:
+            try:
+                named = self.path if tag is None else self.locate(tag)
+            except Failure:
+                return None
+            resource = standing if named == path else self._look_up(named)
+            return State(etag_of(resource), frozenset(lock.token for lock in self.store.locks_on(named)))
+
+        if not self.if_header.holds(state):
+            raise PreconditionFailed("No list of the request's If holds: a resource has changed, or a lock is gone.")
+
+    def _look_up(self, path: Path) -> Resource | None:
+        try:
+            return self.store.stat(path)
+        except NotFound:
+            return None
+
+    def check_conditions(self, standing: Resource | None) -> None:
+        """``If-Match`` and its kin, and Overwrite. Raises PreconditionFailed."""
         if not self.overwrite and standing is not None:
             raise PreconditionFailed("Something stands under this name, and overwriting was forbidden.")
         if self.conditions.is_unconditional:
@@ -50,6 +83,79 @@ class Gate:
         )
         if verdict is not Verdict.PASS:
             raise PreconditionFailed("The resource is not in the state that the request's conditions ask for.")
+
+    # -- locks
+
+    def holds(self, lock: Lock) -> bool:
+        """Was the lock's token submitted, by its creator? (RFC 4918 §6.4: nobody else may use it.)"""
+        submitted = lock.token in self.tokens or (self.if_header is not None and lock.token in self.if_header.tokens)
+        return submitted and lock.principal == self.principal
+
+    def check_locks(self, path: Path) -> None:
+        """May the resource itself be changed? Raises Locked.
+
+        RFC 4918 §7.1: a shared lock lets through whoever submits the token of any lock that covers the resource.
+        """
+        locks = self.store.locks_on(path)
+        if locks and not any(self.holds(lock) for lock in locks):
+            raise self._locked(locks[0])
+
+    def check_membership(self, path: Path, existing: int | None = None) -> None:
+        """May a member be added to or taken from the collections above ``path``? Raises Locked.
+
+        RFC 4918 §7.4: a lock on a collection, also of depth 0, protects which members it has. Only collections that
+        exist can lose or gain one: the first ``existing`` segments, the whole parent if not said, and what is made below.
+        """
+        first = len(path) - 1 if existing is None else existing
+        for length in range(first, len(path)):
+            self.check_locks(path[:length])
+
+    def check_tree(self, path: Path) -> None:
+        """May everything below ``path`` be changed? Raises MemberFailures that names each locked member."""
+        barred = [lock for lock in self.store.locks_below(path) if not self.holds(lock)]
+        if barred:
+            raise MemberFailures([(self.root_href(lock.root), self._locked(lock)) for lock in unique(barred)])
+
+    def _locked(self, lock: Lock) -> Locked:
+        return Locked(
+            "The resource is locked; submit the lock's token in If, or wait until it is unlocked.",
+            href=self.root_href(lock.root),
+        )
+
+    def root_href(self, root: Path) -> str:
+        standing = self._look_up(root)
+        return self.mount.href(root, collection=standing is not None and standing.collection)
+
+    def require_creator(self, lock: Lock) -> None:
+        """Raises NotAllowed for somebody else's lock."""
+        if lock.principal != self.principal:
+            raise NotAllowed("The lock belongs to somebody else; only who made it can use its token.")
+
+
+def unique(locks: list[Lock]) -> list[Lock]:
+    """One lock of each root."""
+    return list({lock.root: lock for lock in locks}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The judgement of one write of contents; :meth:`first` and :meth:`whole` are checks of the store."""
+
+    gate: Gate
+    path: Path
+    existing: int
+
+    def first(self, standing: Resource | None) -> None:
+        """What is judged before anything about the body. Raises PreconditionFailed (``If``), Locked."""
+        self.gate.check_if(self.path, standing)
+        self.gate.check_locks(self.path)
+        if standing is None:
+            self.gate.check_membership(self.path, self.existing)
+
+    def whole(self, standing: Resource | None) -> None:
+        """Raises PreconditionFailed, Locked. ``standing`` is what the target is now, ``None`` if nothing."""
+        self.first(standing)
+        self.gate.check_conditions(standing)
 
 
 def etag_of(resource: Resource | None) -> ETag | None:

@@ -1,20 +1,29 @@
-"""MKCOL (RFC 4918 §9.3)."""
+"""MKCOL (RFC 4918 §9.3), and with properties (RFC 5689)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from partwise.actions.gate import Gate
 from partwise.actions.methods import allowed
 from partwise.errors import WrongKind
 from partwise.protocol.paths import Path
-from partwise.storage.base import Exists, Store
+from partwise.storage.base import Exists, Resource, Store
 
 
-def make_collection(store: Store, path: Path, gate: Gate) -> None:
-    """Raises WrongKind (405) if something stands there, ParentMissing, PreconditionFailed, OutOfSpace."""
+def make_collection(store: Store, path: Path, gate: Gate, properties: Mapping[str, str] | None = None) -> None:
+    """Raises WrongKind (405) if something stands there, ParentMissing, PreconditionFailed, Locked, OutOfSpace."""
+
+    def check(standing: Resource | None) -> None:
+        gate.check_if(path, standing)
+        gate.check_locks(path)
+        gate.check_membership(path)
+        gate.check_conditions(standing)
+
     try:
         if not path:
             raise Exists
-        store.make_collection(path, gate.check)
+        store.make_collection(path, check, properties)
     except Exists:
         # RFC 4918 §9.3.1: "405 (Method Not Allowed) - MKCOL can only be executed on an unmapped URL."
         raise WrongKind("Something stands under this name already.", accepted=allowed(store, path)) from None

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from partwise.errors import NotFound
+from partwise.protocol.partial import UPDATE_TYPE
 from partwise.protocol.paths import Path
 from partwise.storage.base import Resource, Store
 
-COLLECTION = ("OPTIONS", "GET", "HEAD", "POST", "PROPFIND", "DELETE")
-FILE = ("OPTIONS", "GET", "HEAD", "PUT", "PROPFIND", "DELETE")
-UNMAPPED = ("OPTIONS", "PUT", "MKCOL")
+_RESOURCE = ("PROPFIND", "PROPPATCH", "COPY", "MOVE", "DELETE", "LOCK", "UNLOCK")
+COLLECTION = ("OPTIONS", "GET", "HEAD", "POST", *_RESOURCE)
+FILE = ("OPTIONS", "GET", "HEAD", "PUT", "PATCH", *_RESOURCE)
+UNMAPPED = ("OPTIONS", "PUT", "MKCOL", "LOCK")
 SERVICE = ("OPTIONS", "GET", "HEAD")
 
 #: The containers that POST takes (``Accept-Post``, W3C LDP §7.1).
 CONTAINERS = ("multipart/form-data", "multipart/mixed", "multipart/related")
+
+#: The formats that PATCH takes (``Accept-Patch``, RFC 5789 §3.1).
+PATCHES = (UPDATE_TYPE,)
 
 
 def fitting(standing: Resource | None) -> tuple[str, ...]:

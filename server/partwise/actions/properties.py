@@ -1,67 +1,189 @@
-"""The live properties (RFC 4918 §15), one table; and how their values are written."""
+"""The live properties (RFC 4918 §15 and extensions), one table; and how their values are written."""
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from partwise.errors import DAV_NS
-from partwise.protocol.dates import format_http_date
+from partwise.protocol.dates import format_http_date, format_instant
+from partwise.protocol.locking import SUPPORTED_LOCK, active_lock
 from partwise.protocol.multistatus import text
-from partwise.storage.base import Resource
+from partwise.protocol.paths import Mount, Path
+from partwise.protocol.served_types import served_type
+from partwise.storage.base import Lock, Properties, Resource, Store
 
-# The table that comes with Python, not the machine's own, so that every installation says the same.
-_TYPES = mimetypes.MimeTypes()
-_CODINGS = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+XML_NS = "http://www.w3.org/XML/1998/namespace"
 
-
-def media_type(name: str) -> str:
-    """What a file is served as, by its name (never used to judge an upload)."""
-    return _by_ending(name.rpartition(".")[2].lower() if "." in name else "")
-
-
-@lru_cache(1024)
-def _by_ending(ending: str) -> str:
-    kind, coding = _TYPES.guess_type(f"name.{ending}", strict=False)
-    if coding is not None:
-        return _CODINGS.get(coding, "application/octet-stream")
-    return kind or "application/octet-stream"
+CREATION_DATE = f"{{{DAV_NS}}}creationdate"
+CONTENT_TYPE = f"{{{DAV_NS}}}getcontenttype"
+CONTENT_LANGUAGE = f"{{{DAV_NS}}}getcontentlanguage"
 
 
-def _length(resource: Resource) -> str | None:
-    return None if resource.collection else str(resource.size)
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where and for whom properties are read. ``now``: seconds since 1970."""
+
+    store: Store
+    mount: Mount
+    principal: str | None
+    now: Callable[[], float]
 
 
-def _type(resource: Resource) -> str | None:
-    return None if resource.collection else text(media_type(resource.path[-1] if resource.path else ""))
+class Facts(NamedTuple):
+    """One resource, its stored properties, and the view."""
+
+    resource: Resource
+    stored: Properties
+    view: View
 
 
-def _etag(resource: Resource) -> str | None:
-    return None if resource.etag is None else f"&quot;{resource.etag}&quot;"
+def content_type(resource: Resource, stored: Properties) -> str:
+    """What GET answers: as it was declared, else by the name."""
+    return stored.get(CONTENT_TYPE) or served_type(resource.path[-1] if resource.path else "")
 
 
-def _modified(resource: Resource) -> str:
-    return format_http_date(resource.modified_ns // 1_000_000_000)
+def _creation(facts: Facts) -> str:
+    kept = facts.stored.get(CREATION_DATE)
+    return format_instant((facts.resource.created_ns if kept is None else int(kept)) // 1_000_000_000)
 
 
-def _resourcetype(resource: Resource) -> str:
-    return "<D:collection/>" if resource.collection else ""
+def _displayname(facts: Facts) -> str | None:
+    # Kept as the client's own element: it may have a language.
+    return facts.stored.get(f"{{{DAV_NS}}}displayname")
 
 
-#: Name without namespace → the serialised value of a resource, ``None`` where it does not have the property.
-LIVE: dict[str, Callable[[Resource], str | None]] = {
-    "resourcetype": _resourcetype,
-    "getcontentlength": _length,
-    "getcontenttype": _type,
-    "getetag": _etag,
-    "getlastmodified": _modified,
+def _language(facts: Facts) -> str | None:
+    kept = facts.stored.get(CONTENT_LANGUAGE)
+    return None if kept is None else text(kept)
+
+
+def _length(facts: Facts) -> str | None:
+    return None if facts.resource.collection else str(facts.resource.size)
+
+
+def _type(facts: Facts) -> str | None:
+    return None if facts.resource.collection else text(content_type(facts.resource, facts.stored))
+
+
+def _etag(facts: Facts) -> str | None:
+    return None if facts.resource.etag is None else f"&quot;{facts.resource.etag}&quot;"
+
+
+def _modified(facts: Facts) -> str:
+    return format_http_date(facts.resource.modified_ns // 1_000_000_000)
+
+
+def _resourcetype(facts: Facts) -> str:
+    return "<D:collection/>" if facts.resource.collection else ""
+
+
+def _lockdiscovery(facts: Facts) -> str:
+    return active_locks(facts.view, facts.view.store.locks_on(facts.resource.path))
+
+
+def active_locks(view: View, locks: tuple[Lock, ...]) -> str:
+    """The contents of ``lockdiscovery``: inherited locks too, with their own root (RFC 4918 §15.8, §14.12)."""
+    now = view.now()
+    return "".join(
+        active_lock(
+            exclusive=lock.exclusive,
+            infinite=lock.infinite,
+            owner=lock.owner,
+            remaining=lock.expires - now,
+            token=lock.token,
+            root=root_href(view, lock.root),
+        )
+        for lock in locks
+    )
+
+
+def root_href(view: View, root: Path) -> str:
+    """The href of a lock's root, with a slash if a collection stands there."""
+    standing = view.store.look(root, 0)
+    return view.mount.href(root, collection=standing is not None and standing.collection)
+
+
+def _supportedlock(facts: Facts) -> str:
+    return SUPPORTED_LOCK
+
+
+def _principal(facts: Facts) -> str:
+    # RFC 5397 §3: the principal's URL, or unauthenticated.
+    if facts.view.principal is None:
+        return "<D:unauthenticated/>"
+    return f"<D:href>{text(facts.view.mount.service_href('principals', facts.view.principal))}</D:href>"
+
+
+def _add_member(facts: Facts) -> str | None:
+    # RFC 5995 §3.2.1
+    if not facts.resource.collection:
+        return None
+    return f"<D:href>{text(facts.view.mount.href(facts.resource.path, collection=True))}?add-member</D:href>"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A live property.
+
+    ``value`` gives what stands inside its element, ``None`` where a resource does not have it; with ``whole`` it gives the
+    element itself. ``settable`` by PROPPATCH; ``in_allprop``: told without being named. COPY and MOVE keep what is stored,
+    but for ``creationdate``, which is new on COPY; everything else follows from the resource.
+    """
+
+    value: Callable[[Facts], str | None]
+    settable: bool = False
+    in_allprop: bool = True
+    whole: bool = False
+
+
+#: Name in the namespace DAV: → what is to be known of it.
+LIVE: dict[str, Live] = {
+    "resourcetype": Live(_resourcetype),
+    "creationdate": Live(_creation),
+    "displayname": Live(_displayname, settable=True, whole=True),
+    "getcontentlength": Live(_length),
+    "getcontenttype": Live(_type, settable=True),
+    "getcontentlanguage": Live(_language, settable=True),
+    "getetag": Live(_etag),
+    "getlastmodified": Live(_modified),
+    "lockdiscovery": Live(_lockdiscovery),
+    "supportedlock": Live(_supportedlock),
+    "current-user-principal": Live(_principal, in_allprop=False),
+    "add-member": Live(_add_member, in_allprop=False),
 }
 
+#: Those that are read from what is stored.
+_STORED = {f"{{{DAV_NS}}}{name}" for name in ("creationdate", "displayname", "getcontenttype", "getcontentlanguage")}
 
-def element(name: str, value: str) -> str:
-    """A live property with its serialised value."""
-    return f"<D:{name}>{value}</D:{name}>" if value else f"<D:{name}/>"
+
+def is_live(name: str) -> bool:
+    """Is the name, in Clark notation, that of a live property?"""
+    namespace, local = split(name)
+    return namespace == DAV_NS and local in LIVE
+
+
+def needs_stored(name: str) -> bool:
+    """Must the stored properties be read for it?"""
+    return name in _STORED or not is_live(name)
+
+
+def dead(stored: Properties) -> Mapping[str, str]:
+    """The dead properties among the stored ones."""
+    return {name: value for name, value in stored.items() if not is_live(name)}
+
+
+def element(name: str, facts: Facts) -> str | None:
+    """The whole element of a property in Clark notation, ``None`` where the resource does not have it."""
+    namespace, local = split(name)
+    live = LIVE.get(local) if namespace == DAV_NS else None
+    if live is None:
+        return facts.stored.get(name)
+    value = live.value(facts)
+    if value is None or live.whole:
+        return value
+    return f"<D:{local}>{value}</D:{local}>" if value else f"<D:{local}/>"
 
 
 def split(name: str) -> tuple[str, str]:
@@ -75,4 +197,6 @@ def empty(name: str) -> str:
     namespace, local = split(name)
     if namespace == DAV_NS:
         return f"<D:{local}/>"
+    if namespace == XML_NS:
+        return f"<xml:{local}/>"
     return f'<x:{local} xmlns:x="{text(namespace)}"/>' if namespace else f'<{local} xmlns=""/>'

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partwise.actions.gate import etag_of
 from partwise.errors import PreconditionFailed
 from partwise.protocol.conditions import Conditions, Verdict
 from partwise.protocol.ranges import ByteRange, parse_range
-from partwise.storage.base import OpenFile, Resource, Store
+from partwise.storage.base import OpenFile, Properties, Resource, Store
 
 #: A body up to this size is read together with opening the file; a larger one is sent by the kernel.
 SMALL = 64 * 1024
@@ -26,6 +26,7 @@ class Representation:
     ranges: tuple[ByteRange, ...] | None = None
     content: bytes | None = None
     modified: bool = True
+    stored: Properties = field(default_factory=dict)
 
 
 def judge(resource: Resource, conditions: Conditions) -> bool:
@@ -55,11 +56,15 @@ def represent(
         if ranges is None and resource.size <= SMALL:
             content = file.read(0, resource.size)
             file.close()
-            return Representation(resource, None, content=content)
+            return Representation(resource, None, content=content, stored=_stored(store, resource))
+        return Representation(resource, file, ranges, stored=_stored(store, resource))
     except BaseException:
         file.close()
         raise
-    return Representation(resource, file, ranges)
+
+
+def _stored(store: Store, resource: Resource) -> Properties:
+    return store.properties([resource.path]).get(resource.path, {})
 
 
 def _ranges(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from partwise.actions.gate import Gate
+from partwise.actions.gate import UNCONDITIONAL, Gate
 from partwise.batch import steering as steer
 from partwise.batch.containers import Container, EmptyChoice, Field, FormContainer, ItemPart
 from partwise.batch.ledger import Heading, Ledger
@@ -19,9 +19,11 @@ from partwise.batch.steering import Steering
 from partwise.errors import Failure, Malformed, MalformedName, TooLarge, TryAgain
 from partwise.intake.declaration import declare
 from partwise.intake.item import Item
+from partwise.intake.kept import kept
 from partwise.intake.pipeline import Intake, Reception
 from partwise.intake.validators.base import Candidate
 from partwise.protocol.digests import format_sha256
+from partwise.protocol.if_header import parse_if
 from partwise.protocol.multipart import (
     NEED_DATA,
     End,
@@ -78,6 +80,7 @@ class BatchSession:
         container: Container,
         collection: Path,
         mount: Mount,
+        gate: Gate,
         intake: Intake,
         ledger: Ledger,
         steering: Steering,
@@ -87,6 +90,9 @@ class BatchSession:
         self._container = container
         self._collection = collection
         self._mount = mount
+        # What the whole request submits counts for each item; its conditions were about the collection.
+        tokens = gate.tokens if gate.if_header is None else gate.tokens | gate.if_header.tokens
+        self._gate = replace(gate, conditions=UNCONDITIONAL, if_header=None, tokens=tokens)
         self._intake = intake
         self._ledger = ledger
         self._request_steering = steering
@@ -210,18 +216,27 @@ class BatchSession:
         """What the headers of the part declare. Raises Malformed."""
         assert part.path is not None
         declared = declare(part.headers)
-        gate = Gate(declared.conditions, self.steering.overwrite is not False, part.headers.get("if"))
+        field = part.headers.get("if")
+        gate = replace(
+            self._gate,
+            path=part.path,
+            conditions=declared.conditions,
+            overwrite=self.steering.overwrite is not False,
+            if_header=None if field is None else parse_if(field),
+        )
+        write = gate.write(part.path, len(self._collection))
         candidate = Candidate("/".join(part.path), declared.essence, declared.charset, declared.length)
         return Item(
             path=part.path,
             candidate=candidate,
-            check=gate.check,
+            check=write.whole,
             existing=len(self._collection),
             length=declared.length if part.promised else None,
             digests=declared.digests,
             modified_ns=declared.modified_ns,
             coding=declared.coding,
-            check_if=gate.check_if,
+            check_first=write.first,
+            properties=kept(declared, part.path[-1]),
         )
 
     def _refuse(self, failure: Failure) -> None:

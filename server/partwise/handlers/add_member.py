@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
-from partwise.actions.gate import Gate
 from partwise.errors import Failure, NotFound, PreconditionFailed
 from partwise.handlers.context import Call
+from partwise.handlers.gating import gate_of
 from partwise.handlers.put import created, item_of, store_body
 from partwise.intake.declaration import declare
 from partwise.protocol.paths import MAX_SEGMENT, Path
@@ -23,7 +23,7 @@ async def add_member(call: Call) -> web.Response:
     """201 with the ``Location`` of the new member. The target is known to be a collection."""
     name = await _free_name(call)
     # The name must be new; should somebody take it while the body arrives, nobody's file is replaced.
-    gate = Gate(declare(call.headers()).conditions, overwrite=False)
+    gate = gate_of(call, declare(call.headers()).conditions, overwrite=False)
     published = await store_body(call, item_of(call, (*call.target.path, name), gate))
     return await created(call, published)
 

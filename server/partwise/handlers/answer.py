@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import hdrs, web
 
-from partwise.actions.methods import COLLECTION, CONTAINERS
+from partwise.actions.members import MemberFailures
+from partwise.actions.methods import COLLECTION, CONTAINERS, PATCHES
+from partwise.auth.credentials import CHALLENGE
 from partwise.batch.forms import Form
-from partwise.errors import Failure, RangeUnsatisfiable, TryAgain, UnsupportedType, WrongKind, reason
+from partwise.errors import (
+    Failure,
+    RangeUnsatisfiable,
+    TooManyRequests,
+    TryAgain,
+    Unauthenticated,
+    UnsupportedType,
+    WrongKind,
+    reason,
+)
 from partwise.protocol.media_types import choose
 from partwise.protocol.multistatus import error_document
 from partwise.protocol.ranges import content_range
@@ -39,6 +52,8 @@ def failure_response(request: web.Request, failure: Failure, home: str) -> web.R
     headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store", hdrs.VARY: hdrs.ACCEPT, **_headers(failure)}
     if isinstance(failure, UnsupportedType) and request.method == "POST":
         headers["Accept-Post"] = ", ".join(CONTAINERS)
+    if isinstance(failure, UnsupportedType) and request.method == "PATCH":
+        headers["Accept-Patch"] = ", ".join(PATCHES)
     status = failure.status
     if choose(request.headers.get(hdrs.ACCEPT), ("application/xml", "text/xml", "text/html")) == "text/html":
         body = pages.error_page(status, reason(status), failure.text, home)
@@ -48,6 +63,14 @@ def failure_response(request: web.Request, failure: Failure, home: str) -> web.R
         headers[hdrs.CONTENT_TYPE] = XML
     encoded = body.encode("utf-8", "replace")
     return web.Response(status=status, reason=reason(status), body=encoded, headers=headers)
+
+
+def members_response(failures: MemberFailures) -> web.Response:
+    """A 207 that names the members because of which nothing was done (RFC 4918 §9.6.1, §9.10.3)."""
+    status = HTTPStatus.MULTI_STATUS
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: XML, hdrs.CACHE_CONTROL: "no-store"}
+    body = failures.document().encode("utf-8", "replace")
+    return web.Response(status=status, reason=reason(status), body=body, headers=headers)
 
 
 def _headers(failure: Failure) -> dict[str, str]:
@@ -60,7 +83,10 @@ def _headers(failure: Failure) -> dict[str, str]:
         case UnsupportedType():
             # RFC 9110 §12.5.3: with a 415 it tells which codings would have been taken.
             return {"Accept-Encoding": "identity"}
-        case TryAgain():
+        case Unauthenticated():
+            # RFC 9110 §11.6.1: "A server generating a 401 response MUST send a WWW-Authenticate header field".
+            return {hdrs.WWW_AUTHENTICATE: CHALLENGE}
+        case TryAgain() | TooManyRequests():
             return {hdrs.RETRY_AFTER: str(_RETRY)}
         case _:
             return {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from partwise.auth.htpasswd import HtpasswdFile
 from partwise.auth.policy import Policy
+from partwise.auth.verifier import Verifier
 from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.handlers.arriving import Arriving
@@ -15,6 +19,14 @@ from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
 from partwise.storage.base import Store
 from partwise.storage.committer import Committer
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Who may log in."""
+
+    file: HtpasswdFile
+    verifier: Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,10 @@ class Services:
     archive: Archive
     hop: Hop
     arriving: Arriving
+    #: None: nobody can log in.
+    accounts: Accounts | None = None
+    #: Wall clock, seconds since 1970.
+    clock: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,20 @@ class Call:
     services: Services
     request: web.Request
     target: Target
+    #: Who asks, ``None`` for somebody without credentials.
+    principal: str | None = None
+
+    @property
+    def may_write(self) -> bool:
+        return self.services.policy.may_write(self.principal)
+
+    def require_read(self) -> None:
+        """Raises NotAllowed or Unauthenticated."""
+        self.services.policy.require_read(self.principal)
+
+    def require_write(self) -> None:
+        """Raises NotAllowed or Unauthenticated."""
+        self.services.policy.require_write(self.principal)
 
     def header(self, name: str) -> str | None:
         """A field of the request; repeated lines joined with ", " (RFC 9110 §5.3)."""

@@ -8,25 +8,30 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from partwise.actions.methods import COLLECTION
+from partwise.actions.members import MemberFailures
 from partwise.errors import Failure, LengthMismatch, NotImplementedHere, TryAgain
-from partwise.handlers.answer import failure_response
+from partwise.handlers.answer import failure_response, members_response
+from partwise.handlers.authenticate import authenticate
 from partwise.handlers.body import ClientGone
 from partwise.handlers.context import SERVICES, Call
 from partwise.handlers.delete import delete
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.get import get
 from partwise.handlers.host import check_host
+from partwise.handlers.lock import lock, unlock
 from partwise.handlers.mkcol import mkcol
-from partwise.handlers.options import options
+from partwise.handlers.options import EVERY, compliance, options
+from partwise.handlers.patch import patch
 from partwise.handlers.post import post
 from partwise.handlers.propfind import propfind
+from partwise.handlers.proppatch import proppatch
 from partwise.handlers.put import put
+from partwise.handlers.relocate import copy, move
 from partwise.handlers.service import service
 
 log = logging.getLogger(__name__)
 
-_WRITING = {"PUT", "POST", "DELETE", "MKCOL"}
+_WRITING = {"PUT", "PATCH", "POST", "DELETE", "MKCOL", "PROPPATCH", "COPY", "MOVE", "LOCK", "UNLOCK"}
 
 Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -35,10 +40,16 @@ VERBS: dict[str, Verb] = {
     "GET": get,
     "HEAD": get,
     "PUT": put,
+    "PATCH": patch,
     "POST": post,
     "DELETE": delete,
     "MKCOL": mkcol,
     "PROPFIND": propfind,
+    "PROPPATCH": proppatch,
+    "COPY": copy,
+    "MOVE": move,
+    "LOCK": lock,
+    "UNLOCK": unlock,
 }
 
 
@@ -56,6 +67,8 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return await _answer(request)
     except Failure as failure:
         response = failure_response(request, failure, home)
+    except MemberFailures as failures:
+        response = members_response(failures)
     except ClientGone:
         # It may have closed its sending side only, and still be there to read this.
         cut = LengthMismatch("The request ended before its body was complete; nothing was stored.")
@@ -81,17 +94,18 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         raise NotImplementedHere(f"The method {request.method[:40]} is not known here.")
     check_expectation(request)
     check_host(request, services.config)
+    principal = await authenticate(request, services)
     if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
         # RFC 9112 §6.1: a transfer coding that is not understood is answered with 501.
         raise NotImplementedHere("The only transfer coding that is known here is chunked.")
     # aiohttp's own reading of the target decodes too early and cuts at "#".
     raw = request.raw_path
-    if raw == "*" and request.method == "OPTIONS":
-        return web.Response(headers={hdrs.ALLOW: ", ".join(dict.fromkeys((*COLLECTION, "PUT", "MKCOL")))})
+    if request.method == "OPTIONS" and (raw == "*" or not services.policy.may_read(principal)):
+        return web.Response(headers=compliance(EVERY))
     target = services.mount.parse(raw)
     if request.method in _WRITING and services.mount.is_hidden(target.path):
         raise services.mount.hidden_name()
-    call = Call(services, request, target)
+    call = Call(services, request, target, principal)
     if target.service:
         return await service(call)
     return await VERBS[request.method](call)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from partwise.actions.listing import listing
-from partwise.actions.properties import media_type
+from partwise.actions.properties import CONTENT_LANGUAGE, content_type
 from partwise.actions.read import Representation, judge, represent
 from partwise.errors import NotFound
 from partwise.handlers.answer import PAGE_HEADERS
@@ -32,7 +32,7 @@ _SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-do
 
 async def get(call: Call) -> web.StreamResponse:
     """A file, whole or in parts; a collection as a page for a person."""
-    call.services.policy.require_read()
+    call.require_read()
     conditions = Conditions.parse(call.header)
     found = await call.services.hop.run(_look_up, call, conditions)
     if isinstance(found, Resource):
@@ -61,14 +61,14 @@ async def _collection(call: Call, resource: Resource) -> web.StreamResponse:
     if not call.target.slash:
         # RFC 4918 §5.2: served all the same, and told its name with the slash.
         headers[hdrs.CONTENT_LOCATION] = services.mount.href(resource.path, collection=True)
-    pieces = listing(services.store, services.mount, resource.path, may_write=services.policy.may_write)
+    pieces = listing(services.store, services.mount, resource.path, may_write=call.may_write)
     return await stream_blocks(call, HTTPStatus.OK, headers, pieces)
 
 
 async def _file(call: Call, found: Representation) -> web.StreamResponse:
     if not found.modified:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_validators(found.resource))
-    headers = _validators(found.resource) | _content_headers(found.resource)
+    headers = _validators(found.resource) | _content_headers(found)
     if found.file is None:
         return web.Response(body=found.content, headers=headers)
     with closing(found.file) as file:
@@ -100,13 +100,16 @@ def _validators(resource: Resource) -> dict[str, str]:
     }
 
 
-def _content_headers(resource: Resource) -> dict[str, str]:
-    kind = media_type(resource.path[-1])
-    headers = {hdrs.CONTENT_TYPE: kind, hdrs.ACCEPT_RANGES: "bytes", "X-Content-Type-Options": "nosniff"}
+def _content_headers(found: Representation) -> dict[str, str]:
+    declared = content_type(found.resource, found.stored)
+    kind = declared.partition(";")[0].strip()
+    headers = {hdrs.CONTENT_TYPE: declared, hdrs.ACCEPT_RANGES: "bytes", "X-Content-Type-Options": "nosniff"}
     if kind not in _PASSIVE and (
         kind == "image/svg+xml" or not kind.startswith(("image/", "audio/", "video/", "font/"))
     ):
         headers["Content-Security-Policy"] = _SANDBOX
+    if (language := found.stored.get(CONTENT_LANGUAGE)) is not None:
+        headers[hdrs.CONTENT_LANGUAGE] = language
     return headers
 
 

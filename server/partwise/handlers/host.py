@@ -20,8 +20,8 @@ _BROWSER = (hdrs.ACCEPT_LANGUAGE, hdrs.ORIGIN, hdrs.REFERER, "Sec-Fetch-Site")
 
 def check_host(request: web.Request, config: Config) -> None:
     """Raises NotAllowed for a browser that asks a server on loopback, open to anybody, for another name."""
-    if config.anonymous is not None or not config.on_loopback:
-        return  # the operator has said who may come
+    if config.anonymous is not None or config.htpasswd is not None or not config.on_loopback:
+        return  # the operator has said who may come, and a browser keeps credentials for the name they were given under
     if _is_ours(request.host, config) or not _is_browser(request):
         return
     raise NotAllowed("This server answers browsers under localhost only; start it with --public-url to give it a name.")

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from partwise.actions.gate import Gate
 from partwise.actions.methods import CONTAINERS, FILE
 from partwise.batch import steering as steer
 from partwise.batch.containers import Container, FormContainer, MixedContainer
@@ -17,6 +16,7 @@ from partwise.errors import CrossSite, Malformed, NotFound, NotImplementedHere, 
 from partwise.handlers.add_member import add_member
 from partwise.handlers.context import Call
 from partwise.handlers.expect import check_expectation
+from partwise.handlers.gating import gate_of
 from partwise.handlers.upload import Upload
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.media_types import MediaType, parse_media_type
@@ -27,13 +27,14 @@ from partwise.storage.base import Resource
 
 async def post(call: Call) -> web.StreamResponse:
     """Everything that speaks against the whole request is said here, before the head of a 207 can be sent."""
-    call.services.policy.require_write()
+    call.require_write()
     check_origin(call)
     kind, conditions, steering = _content_type(call), Conditions.parse(call.header), _steering(call)
     collection = await call.services.hop.run(_collection, call)
-    Gate(if_header=call.header("If")).check(collection)
+    gate = gate_of(call, conditions)
+    await call.services.hop.run(gate.check_if, call.target.path, collection)
     if "add-member" in dict(parse_query(call.target.query)):
-        Gate(conditions).check(collection)
+        gate.check_conditions(collection)
         return await add_member(call)
     if call.header("Idempotency-Key") is not None:
         raise NotImplementedHere(
@@ -42,10 +43,10 @@ async def post(call: Call) -> web.StreamResponse:
     container, decoder = _container(call, kind)
     form = choose_form(call.header(hdrs.ACCEPT))
     _check_length(call)
-    Gate(conditions).check(collection)
+    gate.check_conditions(collection)
     check_expectation(call.request)
     limits = BatchLimits(items=call.services.config.max_items)
-    return await Upload(call, form, container, decoder, steering, limits).run()
+    return await Upload(call, form, container, decoder, steering, limits, gate).run()
 
 
 def check_origin(call: Call) -> None:

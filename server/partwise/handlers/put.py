@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import TypeVar
 
 from aiohttp import hdrs, web
 
 from partwise.actions.gate import Gate
 from partwise.actions.methods import COLLECTION
-from partwise.errors import Failure, ForbiddenName, Malformed, NotFound, Success, WrongKind
+from partwise.errors import ForbiddenName, NotFound, Success, WrongKind
 from partwise.handlers.body import chunks, whole
 from partwise.handlers.context import Call
-from partwise.handlers.hop import Lane
+from partwise.handlers.gating import gate_of
+from partwise.handlers.splice import store_spliced
+from partwise.handlers.storing import store
 from partwise.intake.declaration import Declaration, declare
 from partwise.intake.item import Item
-from partwise.intake.judging import too_late, when_judged
+from partwise.intake.kept import CHANGED, kept
 from partwise.intake.pipeline import Intake, Reception, Staged
 from partwise.intake.validators.base import Candidate
+from partwise.protocol.partial import parse_content_range
 from partwise.protocol.paths import TRAILING_SLASH, Path
 from partwise.protocol.preferences import parse_overwrite
 from partwise.storage.base import Published
-
-T = TypeVar("T")
 
 #: A body up to this size is received whole before it is judged.
 _SMALL = 64 * 1024
 
 
 async def put(call: Call) -> web.Response:
-    """Store the body under the target. 201 for a new name, 204 for a replaced file; durable when it answers."""
-    call.services.policy.require_write()
-    if call.header(hdrs.CONTENT_RANGE) is not None:
-        # RFC 9110 §14.5: an origin server that does not support partial PUT responds 400.
-        raise Malformed("A partial PUT (Content-Range) is not taken here; send the whole file.")
+    """Store the body under the target, or in a part of it (``Content-Range``); durable when it answers."""
+    call.require_write()
+    field = call.header(hdrs.CONTENT_RANGE)
+    update = None if field is None else parse_content_range(field)
     await check_name(call)
-    published = await store_body(call, item_of(call, call.target.path))
+    item = item_of(call, call.target.path)
+    if update is None:
+        return stored(call, await store_body(call, item))
+    # RFC 9110 §14.5 allows a partial PUT by agreement; Apache's mod_dav set the terms.
+    return stored(call, await store_spliced(call, item, update, create=True))
+
+
+def stored(call: Call, published: Published) -> web.Response:
+    """201 for a new name, 204 for a replaced file, with its ETag."""
     outcome = Success.CREATED if published.created else Success.REPLACED
     headers: dict[str, str] = {hdrs.ETAG: f'"{published.resource.etag}"'}
     if call.header("X-OC-Mtime") is not None:
@@ -69,21 +74,23 @@ def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
     # An absent Content-Length with a chunked body means: unknown.
     length = call.request.content_length
     candidate = Candidate("/".join(path), declared.essence, declared.charset, length)
+    write = gate.write(path, len(path) - 1)
     return Item(
         path=path,
         candidate=candidate,
-        check=gate.check,
+        check=write.whole,
         existing=len(path) - 1,
         length=length,
         digests=declared.digests,
         modified_ns=declared.modified_ns,
         coding=declared.coding,
-        check_if=gate.check_if,
+        check_first=write.first,
+        properties=kept(declared, path[-1]) if path else CHANGED,
     )
 
 
 def _gate(call: Call, declared: Declaration) -> Gate:
-    return Gate(declared.conditions, parse_overwrite(call.header("Overwrite")), call.header("If"))
+    return gate_of(call, declared.conditions, overwrite=parse_overwrite(call.header("Overwrite")))
 
 
 async def store_body(call: Call, item: Item) -> Published:
@@ -93,7 +100,7 @@ async def store_body(call: Call, item: Item) -> Published:
             # Most files are small: one hop for all of it.
             body = await whole(call, _SMALL)
             reception, staged = await lane.run(_receive, call.services.intake, item, body)
-            return await _store(call, reception, staged, lane)
+            return await store(call, reception, staged, lane)
         reception = await lane.run(call.services.intake.begin, item)
         try:
             async with aclosing(chunks(call)) as arriving:
@@ -103,7 +110,7 @@ async def store_body(call: Call, item: Item) -> Published:
         except BaseException:
             await lane.run(reception.abort)
             raise
-        return await _store(call, reception, staged, lane)
+        return await store(call, reception, staged, lane)
 
 
 def _receive(intake: Intake, item: Item, body: bytes) -> tuple[Reception, Staged]:
@@ -114,56 +121,6 @@ def _receive(intake: Intake, item: Item, body: bytes) -> tuple[Reception, Staged
     except BaseException:
         reception.abort()
         raise
-
-
-async def _store(call: Call, reception: Reception, staged: Staged, lane: Lane) -> Published:
-    """From a good body to a durable file. Raises what its judges or the store say."""
-    if staged.waiting:
-        try:
-            await _judged(staged, call.services.config.judge_timeout)
-        except BaseException:
-            await lane.run(reception.abort)
-            raise
-    return await _publish(call, staged)
-
-
-async def _judged(staged: Staged, patience: float) -> None:
-    """Wait for the judges that validators asked. Raises their refusal, or TryAgain when they take too long."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Failure | None] = loop.create_future()
-
-    when_judged(staged.waiting, lambda verdict: _deliver(loop, answer, verdict))
-    try:
-        async with asyncio.timeout(patience):
-            verdict = await answer
-    except TimeoutError:
-        raise too_late() from None
-    if verdict is not None:
-        raise verdict
-
-
-def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], result: T) -> None:
-    """Resolve a future of the event loop from another thread; nobody may be waiting any more."""
-
-    def deliver() -> None:
-        if not future.done():
-            future.set_result(result)
-
-    loop.call_soon_threadsafe(deliver)
-
-
-async def _publish(call: Call, staged: Staged) -> Published:
-    loop = asyncio.get_running_loop()
-    published: asyncio.Future[Published | Failure] = loop.create_future()
-
-    def done(results: Sequence[Published | Failure]) -> None:
-        _deliver(loop, published, results[0])
-
-    call.services.committer.submit([staged.publication], done)
-    result = await published
-    if isinstance(result, Failure):
-        raise result
-    return result
 
 
 async def created(call: Call, published: Published) -> web.Response:

@@ -28,7 +28,7 @@ async def service(call: Call) -> web.StreamResponse:
         raise call.services.mount.reserved()
     if method not in _READING:
         raise WrongKind("The server's own resources can only be read.", accepted=SERVICE)
-    call.services.policy.require_read()
+    call.require_read()
     if call.target.path in ((), ("schemas",)):
         return _index(call)
     if len(call.target.path) == 2 and call.target.path[0] == "schemas":

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from partwise.actions.gate import Gate
 from partwise.batch.containers import Container
 from partwise.batch.forms import Form
 from partwise.batch.ledger import Ledger
@@ -43,6 +44,7 @@ class Upload:
         decoder: MultipartDecoder,
         steering: Steering,
         limits: BatchLimits,
+        gate: Gate,
     ) -> None:
         services = call.services
         self._call = call
@@ -56,6 +58,7 @@ class Upload:
             container=container,
             collection=call.target.path,
             mount=services.mount,
+            gate=gate,
             intake=services.intake,
             ledger=self._ledger,
             steering=steering,

@@ -23,8 +23,8 @@ class Admission:
         standing = self.store.look(item.path, item.existing)
         if standing is not None and standing.collection:
             raise WrongKind("A collection stands under this name; a file cannot take its place.")
-        if item.check_if is not None:
-            item.check_if(standing)
+        if item.check_first is not None:
+            item.check_first(standing)
         if item.coding is not None:
             raise UnsupportedType(f"The coding {item.coding!r} is not taken here; send the bytes as they are.")
         self.admit_type(item.candidate.media_type)

@@ -42,6 +42,9 @@ class Declaration:
     conditions: Conditions
     modified_ns: int | None
     coding: str | None = None
+    #: ``Content-Language`` and ``OC-Checksum`` as they were sent.
+    language: str | None = None
+    checksum: str | None = None
 
     @property
     def essence(self) -> str | None:
@@ -67,6 +70,8 @@ def declare(headers: Headers) -> Declaration:
         conditions=Conditions.parse(lambda name: get(name.lower())),
         modified_ns=_modified(get),
         coding=next((coding for coding in codings if coding not in _IDENTITY), None),
+        language=get("content-language"),
+        checksum=get("oc-checksum"),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from partwise.intake.validators.base import Candidate
 from partwise.protocol.digests import Expected
@@ -16,8 +17,8 @@ class Item:
 
     ``length`` is a promise that is checked; the hint of a form part stands only in ``candidate.length``. ``existing`` is
     the number of leading segments of ``path`` that must exist (see ``storage.base.Publication``). ``check`` is the gate's
-    judgement of what stands at the target; it is asked before the bytes and again inside the critical section. ``check_if``
-    is the part of it that is told before anything about the body.
+    judgement of what stands at the target; it is asked before the bytes and again inside the critical section.
+    ``check_first`` is the part of it that is told before anything about the body. ``properties`` are stored with it.
     """
 
     path: Path
@@ -28,4 +29,5 @@ class Item:
     digests: tuple[Expected, ...] = ()
     modified_ns: int | None = None
     coding: str | None = None
-    check_if: Check | None = None
+    check_first: Check | None = None
+    properties: Mapping[str, str | None] = field(default_factory=dict)

@@ -86,7 +86,9 @@ class Reception:
         waiting = self._finish_validators()
         self._upload.seal(self.item.modified_ns)
         item = self.item
-        return Staged(Publication(self._upload, item.path, item.existing, item.check), self.size, waiting)
+        return Staged(
+            Publication(self._upload, item.path, item.existing, item.check, item.properties), self.size, waiting
+        )
 
     def _finish_validators(self) -> tuple[Waiting, ...]:
         try:

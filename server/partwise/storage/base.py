@@ -7,8 +7,8 @@ the promises below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from partwise.errors import Failure
@@ -19,8 +19,11 @@ Path = tuple[str, ...]
 class Resource(NamedTuple):
     """A file or collection as it was at one moment.
 
-    ``size`` in bytes (0 for a collection); ``modified_ns`` nanoseconds since 1970; ``etag`` the opaque tag of a strong
-    ETag without quotes, ``None`` for a collection.
+    ``size`` in bytes (0 for a collection); ``modified_ns`` and ``created_ns`` nanoseconds since 1970; ``etag`` the opaque
+    tag of a strong ETag without quotes, ``None`` for a collection.
+
+    ``created_ns`` is what the medium knows; where contents were replaced the stored property ``{DAV:}creationdate``
+    (nanoseconds as a decimal number) is the truth.
     """
 
     path: Path
@@ -28,6 +31,29 @@ class Resource(NamedTuple):
     size: int
     modified_ns: int
     etag: str | None
+    created_ns: int = 0
+
+
+class Lock(NamedTuple):
+    """A write lock (RFC 4918 §6, §7). ``token`` is a URI; ``root`` the path it was asked for.
+
+    ``infinite``: its depth is infinity, else 0. ``owner`` is the client's ``DAV:owner`` element as text, empty if it gave
+    none. ``principal`` is who made it, ``None`` for somebody without a name; only the same may use it (§6.4). ``expires``
+    is a moment of the wall clock in seconds since 1970.
+    """
+
+    token: str
+    root: Path
+    exclusive: bool
+    infinite: bool
+    owner: str
+    principal: str | None
+    expires: float
+
+
+#: Names of stored properties in Clark notation; the value of a dead property is its whole element as text, of a live one
+#: that is kept (``{DAV:}getcontenttype``, ``{DAV:}displayname`` …) what the action that sets it writes.
+Properties = Mapping[str, str]
 
 
 class Exists(Exception):
@@ -59,12 +85,17 @@ class Publication:
 
     The first ``existing`` segments of ``path`` must exist; collections missing below them are made. For a plain PUT that
     is the whole parent (``len(path) - 1``), for an item of a batch the collection that was posted to.
+
+    Other stored properties of a file that is replaced stay; a new name has none but these, whatever an earlier owner of the
+    name left.
     """
 
     upload: Upload
     path: Path
     existing: int
     check: Check
+    #: Stored properties that change together with the contents; ``None`` removes one.
+    properties: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +118,23 @@ class OpenFile(Protocol):
         """At most ``count`` bytes from ``offset``."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What COPY and MOVE have in common. ``overwrite``: what stands at the destination is replaced, else that is Exists.
+
+    ``check`` is asked inside the critical section about the source, and what stands at the destination.
+    """
+
+    source: Path
+    destination: Path
+    overwrite: bool
+    check: Callable[[Resource, Resource | None], None]
+
+
+#: Told of a member that could not be copied, and why; its own members are left out.
+Failed = Callable[[Path, Failure], None]
 
 
 class Store(Protocol):
@@ -130,14 +178,65 @@ class Store(Protocol):
         was refused is aborted; the others are not concerned. When a sync fails, nothing of the group is acknowledged.
         """
 
-    def make_collection(self, path: Path, check: Check) -> None:
-        """Durable when it returns. Raises Exists, ParentMissing, OutOfSpace, or what ``check`` raised."""
+    def make_collection(self, path: Path, check: Check, properties: Properties | None = None) -> None:
+        """With these stored properties, all or nothing; durable when it returns.
+
+        Raises Exists, ParentMissing, OutOfSpace, or what ``check`` raised.
+        """
 
     def delete(self, path: Path, check: Check) -> None:
         """Remove a file or a whole collection; it is gone at once for every reader, and durably when this returns.
 
-        Raises NotFound, NotAllowed (the root, a mount point), or what ``check`` raised.
+        With it go its stored properties and every lock rooted at or below it (RFC 4918 §9.6). Raises NotFound, NotAllowed
+        (the root, a mount point), or what ``check`` raised.
         """
+
+    def move(self, move: Move) -> bool:
+        """Rename a file or a whole collection at once, with its stored properties; True if the destination was free.
+
+        Locks rooted at or below the source do not move, they end (RFC 4918 §7.6). What stood at the destination goes as by
+        :meth:`delete`, its properties too, but for a lock rooted at the destination itself: that holds the name. Durable
+        when it returns. Raises NotFound, ParentMissing (of the destination), Exists, Overlapping (one lies in the other),
+        NotAllowed (the root, a mount point) or what ``check`` raised.
+        """
+
+    def copy(self, move: Move, infinite: bool, failed: Failed) -> bool:
+        """As :meth:`move`, but the source stays, with its locks; ``creationdate`` is new (RFC 4918 §15.1).
+
+        ``infinite``: a collection with all its members, else without. The copy appears at once, when it is complete, but
+        for members that could not be read, which ``failed`` is told. Also raises OutOfSpace: then nothing changed.
+        """
+
+    def properties(self, paths: Sequence[Path]) -> Mapping[Path, Properties]:
+        """The stored properties of resources that have some."""
+
+    def set_properties(
+        self, path: Path, changes: Mapping[str, str | None], check: Check, modified_ns: int | None = None
+    ) -> None:
+        """Change stored properties, ``None`` removes one, all or nothing; durable when it returns.
+
+        ``modified_ns``: set the modification time too. Raises NotFound, OutOfSpace, or what ``check`` raised.
+        """
+
+    def locks_on(self, path: Path) -> tuple[Lock, ...]:
+        """Locks whose scope the path lies in (RFC 4918 §6.1): rooted there, or of depth infinity above. None expired."""
+
+    def locks_below(self, path: Path) -> tuple[Lock, ...]:
+        """Locks rooted at a descendant of the path, by their roots' order."""
+
+    def lock(self, lock: Lock, check: Check) -> Resource | None:
+        """Record a lock that ``check`` agrees to, durably. An unmapped name becomes an empty file (RFC 4918 §7.3).
+
+        Gives the new file, or ``None`` if something stood there. ``check`` judges conflicts: it runs in the critical
+        section, where :meth:`locks_on` and :meth:`locks_below` are the truth. Raises ParentMissing, OutOfSpace, or what
+        ``check`` raised.
+        """
+
+    def refresh(self, token: str, expires: float) -> Lock | None:
+        """Give a lock a new end; ``None`` if there is no such lock any more."""
+
+    def unlock(self, token: str) -> bool:
+        """End a lock; False if there was none."""
 
     def free_space(self) -> int | None:
         """Bytes that can still be stored; ``None`` if nobody knows."""

@@ -181,6 +181,15 @@ class LocalUpload:
         except OSError as error:
             raise space_or_raise(error) from None
 
+    def fill(self, copy: Callable[[int], None], size: int) -> None:
+        """Let ``copy`` write everything, about ``size`` bytes, to the file itself. Raises OutOfSpace."""
+        self._spill()
+        try:
+            copy(self.descriptor)
+        except OSError as error:
+            raise space_or_raise(error) from None
+        self._size = size
+
     def seal(self, modified_ns: int | None) -> None:
         if self._descriptor is None:
             self._spill()

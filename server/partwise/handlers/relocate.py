@@ -1,0 +1,75 @@
+"""COPY and MOVE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+
+from partwise.actions import relocate as action
+from partwise.actions.members import FailedMembers
+from partwise.actions.relocate import Relocation
+from partwise.errors import Malformed, Success, reason
+from partwise.handlers.answer import XML
+from partwise.handlers.body import has_body
+from partwise.handlers.context import Call
+from partwise.handlers.gating import destination, gate_of, is_requests
+from partwise.handlers.stream import stream_blocks
+from partwise.protocol.preferences import Depth, parse_depth, parse_overwrite
+
+
+async def move(call: Call) -> web.StreamResponse:
+    call.require_write()
+    asked, services = _asked(call), call.services
+    if parse_depth(call.header("Depth"), Depth.INFINITY) is not Depth.INFINITY:
+        await _require_file(call, "A collection is moved with all its members; send Depth: infinity or none.")
+    made = await services.hop.run(action.move, services.store, asked, gate_of(call))
+    return _answer(call, asked, made)
+
+
+async def copy(call: Call) -> web.StreamResponse:
+    """Also a 207, when members could not be copied; the others were (RFC 4918 §9.8.3)."""
+    call.require_write()
+    asked, services = _asked(call), call.services
+    depth = parse_depth(call.header("Depth"), Depth.INFINITY)
+    # webdavclient3 sends "Depth: 1" with every COPY and means all of it; it cannot be told from a mistake by anything
+    # but the library that it is built on.
+    if depth is Depth.ONE and not is_requests(call.request):
+        await _require_file(call, "A collection is copied with Depth: 0 or infinity.")
+    failed = FailedMembers(services.mount.href, services.store.state_folder())
+    try:
+        with services.hop.lane() as lane:
+            made = await lane.run(
+                action.copy, services.store, asked, gate_of(call), infinite=depth is not Depth.ZERO, failed=failed
+            )
+        if failed.count:
+            return await _multistatus(call, failed.document())
+    finally:
+        failed.close()
+    return _answer(call, asked, made)
+
+
+def _asked(call: Call) -> Relocation:
+    target = destination(call)
+    overwrite = parse_overwrite(call.header("Overwrite"))
+    return Relocation(call.target.path, target.path, overwrite, call.target.slash, has_body(call.request))
+
+
+async def _require_file(call: Call, sentence: str) -> None:
+    """Depth means nothing for a file. Raises NotFound, Malformed."""
+    resource = await call.services.hop.run(call.services.store.stat, call.target.path)
+    if resource.collection:
+        raise Malformed(sentence)
+
+
+async def _multistatus(call: Call, blocks: Iterator[bytes]) -> web.StreamResponse:
+    status = HTTPStatus.MULTI_STATUS
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: XML, hdrs.CACHE_CONTROL: "no-store"}
+    return await stream_blocks(call, status, headers, blocks, reason=reason(status))
+
+
+def _answer(call: Call, asked: Relocation, made: bool) -> web.Response:
+    outcome = Success.CREATED if made else Success.REPLACED
+    headers = {hdrs.LOCATION: call.services.mount.href(asked.destination)} if made else {}
+    return web.Response(status=outcome.status, headers=headers)

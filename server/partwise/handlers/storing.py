@@ -1,0 +1,66 @@
+"""From a good body to a durable file: its judges are heard, then the committer publishes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+from partwise.errors import Failure
+from partwise.handlers.context import Call
+from partwise.handlers.hop import Lane
+from partwise.intake.judging import too_late, when_judged
+from partwise.intake.pipeline import Reception, Staged
+from partwise.storage.base import Published
+
+T = TypeVar("T")
+
+
+async def store(call: Call, reception: Reception, staged: Staged, lane: Lane) -> Published:
+    """Raises what its judges or the store say; then nothing of it is left."""
+    if staged.waiting:
+        try:
+            await _judged(staged, call.services.config.judge_timeout)
+        except BaseException:
+            await lane.run(reception.abort)
+            raise
+    return await _publish(call, staged)
+
+
+async def _judged(staged: Staged, patience: float) -> None:
+    """Wait for the judges that validators asked. Raises their refusal, or TryAgain when they take too long."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Failure | None] = loop.create_future()
+
+    when_judged(staged.waiting, lambda verdict: _deliver(loop, answer, verdict))
+    try:
+        async with asyncio.timeout(patience):
+            verdict = await answer
+    except TimeoutError:
+        raise too_late() from None
+    if verdict is not None:
+        raise verdict
+
+
+def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], result: T) -> None:
+    """Resolve a future of the event loop from another thread; nobody may be waiting any more."""
+
+    def deliver() -> None:
+        if not future.done():
+            future.set_result(result)
+
+    loop.call_soon_threadsafe(deliver)
+
+
+async def _publish(call: Call, staged: Staged) -> Published:
+    loop = asyncio.get_running_loop()
+    published: asyncio.Future[Published | Failure] = loop.create_future()
+
+    def done(results: Sequence[Published | Failure]) -> None:
+        _deliver(loop, published, results[0])
+
+    call.services.committer.submit([staged.publication], done)
+    result = await published
+    if isinstance(result, Failure):
+        raise result
+    return result

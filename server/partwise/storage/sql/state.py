@@ -1,0 +1,230 @@
+"""Locks and stored properties of the local store: durable, and shared by all its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from partwise.errors import TryAgain
+from partwise.storage.base import Lock, Path
+from partwise.storage.sql.changes import Changes
+from partwise.storage.sql.connections import (
+    StateBroken,
+    broken,
+    chunks,
+    code_of,
+    compiled,
+    damaged,
+    make_engine,
+    meanings,
+)
+from partwise.storage.sql.lock_table import LockTable, read_all
+from partwise.storage.sql.schema import LOCKS, META, METADATA, PROPERTIES, VERSION, key
+from partwise.storage.sql.shared_number import SharedNumber
+
+__all__ = ["Changes", "State", "StateBroken"]
+
+#: Each process keeps the locks in memory, and reads all of them when one has changed.
+MOST_LOCKS = 20_000
+
+_ANY_PROPERTY = compiled(select(select(PROPERTIES.c.name).exists()))
+_ROW = (func.hex(PROPERTIES.c.path), PROPERTIES.c.name, PROPERTIES.c.value)
+_OBJECT = func.json_group_object(PROPERTIES.c.name, PROPERTIES.c.value)
+_OF_ONE = compiled(select(_OBJECT).where(PROPERTIES.c.path == bindparam("path")))
+_ALL_LOCKS = select(func.group_concat(LOCKS.c.lock, ","))
+_META = select(META.c.key, META.c.value)
+
+
+class State:
+    """The state in ``folder``. Made by each process for itself, after the last fork; used by its threads at once.
+
+    Writers are one at a time: whoever enters :meth:`writing` holds the store's critical section. Raises StateBroken, also
+    when a newer version wrote the database. One that was deleted is made anew, with another :attr:`epoch`.
+    """
+
+    #: A random identifier of this database, made with it.
+    epoch: str
+
+    def __init__(self, folder: str, clock: Callable[[], float] = time.time, *, most_locks: int = MOST_LOCKS) -> None:
+        self._folder, self._clock, self._most_locks = folder, clock, most_locks
+        self._name = os.path.join(os.path.basename(os.path.abspath(folder)), "state.db")
+        self._closing = contextlib.ExitStack()
+        self._loading = threading.Lock()
+        try:
+            with contextlib.ExitStack() as opened:
+                self._open(opened)
+                self._closing = opened.pop_all()
+        except (OSError, sqlite3.Error, DBAPIError) as error:
+            raise broken(self._name, error) from error
+
+    def _open(self, opened: contextlib.ExitStack) -> None:
+        path = os.path.join(self._folder, "state.db")
+        with self._alone() as folder:
+            # Made here for its mode: tokens of locks are secrets. Never opened if it is there, for SQLite's own locks on it
+            # end as soon as anybody in this process closes a descriptor of it.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            self._number = SharedNumber(os.path.join(self._folder, "locks.number"))
+            opened.callback(self._number.close)
+            self._engine = make_engine(path)
+            opened.callback(self._engine.dispose)
+            # Open for life: the log is deleted when the last connection closes, and `descriptor` must stay the log's.
+            self._kept = opened.enter_context(self._engine.connect())
+            self._driver = cast(sqlite3.Connection, self._kept.connection.driver_connection)
+            self._asking = threading.Lock()
+            if self._kept.exec_driver_sql("PRAGMA journal_mode = WAL").scalar() != "wal":
+                raise StateBroken(f"The server's state in {self._name} needs a local file system, this is none.")
+            with self._begin() as connection:
+                self.epoch = self._initialise(connection)
+            self._log = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
+            opened.callback(os.close, self._log)
+            os.fsync(self._log)
+            os.fsync(folder)
+        self._table = self._number.read() | 1, LockTable(())
+        try:
+            self._locks()
+        except (TryAgain, TypeError, ValueError):
+            raise damaged(self._name) from None
+
+    def _initialise(self, connection: Connection) -> str:
+        METADATA.create_all(connection)
+        found: dict[str, str] = {name: value for name, value in connection.execute(_META)}  # noqa: C416
+        if not found:
+            found = {"version": str(VERSION), "epoch": secrets.token_hex(8)}
+            connection.execute(insert(META), [{"key": name, "value": value} for name, value in found.items()])
+        if not found.get("version", "").isdecimal() or not found.get("epoch"):
+            raise damaged(self._name)
+        if int(found["version"]) > VERSION:
+            raise StateBroken(
+                f"The server's state in {self._name} was written by a newer version of partwise; start that version."
+            )
+        return found["epoch"]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Against others that open or close the database now: those moments are not covered by SQLite's waiting."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(folder)
+
+    # -- reading
+
+    def locks_on(self, path: Path) -> tuple[Lock, ...]:
+        """See ``storage.base.Store.locks_on``. What a transaction has not committed yet is not seen. Raises TryAgain."""
+        return tuple(self._locks().on(path, self._clock()))
+
+    def locks_below(self, path: Path) -> tuple[Lock, ...]:
+        """See ``storage.base.Store.locks_below``; otherwise as :meth:`locks_on`."""
+        return tuple(self._locks().below(path, self._clock()))
+
+    def _locks(self) -> LockTable:
+        known, table = self._table
+        if known == self._number.read() and not known & 1:
+            return table
+        with self._loading:
+            known, table = self._table
+            # Read before the locks are: a change in between is seen at the next call.
+            number = self._number.read()
+            if known != number or known & 1:
+                with meanings(), self._engine.connect() as connection:
+                    texts = connection.execute(_ALL_LOCKS).scalar()
+                table = LockTable(read_all(texts or ""))
+                self._table = number, table
+            return table
+
+    def properties(self, paths: Sequence[Path]) -> dict[Path, dict[str, str]]:
+        """The stored properties of those paths that have some. Raises TryAgain."""
+        if len(paths) == 1:
+            # What most requests ask: so without a connection of its own.
+            values: dict[str, str] = json.loads(self._ask(_OF_ONE, key(paths[0])))
+            return {paths[0]: values} if values else {}
+        found: dict[Path, dict[str, str]] = {}
+        if not self._ask(_ANY_PROPERTY):
+            return found
+        with meanings(), self._engine.connect() as connection:
+            wanted = {key(path): path for path in paths}
+            for places in chunks(wanted):
+                for place, name, value in _rows(connection, places):
+                    found.setdefault(wanted[bytes.fromhex(place)], {})[name] = value
+        return found
+
+    def _ask(self, statement: str, *values: bytes) -> Any:
+        with meanings(), self._asking:
+            return self._driver.execute(statement, values).fetchall()[0][0]
+
+    @contextlib.contextmanager
+    def fresh(self) -> Iterator[None]:
+        """The caller is in the store's critical section, in no transaction: so an odd number is what a killed writer left."""
+        if self._number.read() & 1:
+            self._number.settle()
+        yield
+
+    # -- writing
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Changes]:
+        """One transaction, rolled back when the block raises. Raises OutOfSpace or TryAgain, also at its end."""
+        with self._settled(), meanings(), self._begin() as connection:
+            changes = Changes(connection, self._number, self._clock(), self._most_locks)
+            yield changes
+            changes.flush()
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(writing=True) as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _settled(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._number.read() & 1:
+                self._number.settle()
+
+    def descriptor(self) -> int:
+        """The log of the database: what was committed is durable once this is synced."""
+        return self._log
+
+    def close(self) -> None:
+        """Release all that is held; allowed twice."""
+        with contextlib.ExitStack() as alone:
+            # The folder may be gone already; then there is nobody to be alone with.
+            with contextlib.suppress(OSError):
+                alone.enter_context(self._alone())
+            self._closing.close()
+
+
+def _rows(connection: Connection, places: tuple[bytes, ...]) -> Sequence[Sequence[str]]:
+    """Hexadecimal path, name and value of all properties of these paths."""
+    try:
+        rows: list[list[str]] = json.loads(connection.exec_driver_sql(_rows_of(len(places), True), places).scalar_one())
+        return rows
+    except DBAPIError as error:
+        if code_of(error) != sqlite3.SQLITE_TOOBIG:
+            raise
+        # More than the gigabyte that one value may have.
+        return connection.exec_driver_sql(_rows_of(len(places), False), places).tuples().all()
+
+
+@functools.cache
+def _rows_of(places: int, as_json: bool) -> str:
+    """The statement that reads the properties of so many paths."""
+    columns = (func.json_group_array(func.json_array(*_ROW)),) if as_json else _ROW
+    statement = select(*columns).where(PROPERTIES.c.path.in_([b""] * places))
+    return compiled(statement)
