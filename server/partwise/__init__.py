@@ -5,6 +5,7 @@ from partwise.config import Config
 from partwise.errors import Failure, Issue, RuleFailed, SchemaInvalid
 from partwise.intake.validators.base import Candidate, Validator, ValidatorFactory, Waiting
 from partwise.run import CannotListen, serve
+from partwise.workers import WorkersDied
 
 __all__ = [
     "Candidate",
@@ -17,6 +18,7 @@ __all__ = [
     "Validator",
     "ValidatorFactory",
     "Waiting",
+    "WorkersDied",
     "make_app",
     "serve",
 ]

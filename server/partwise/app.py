@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +18,7 @@ from partwise.auth.policy import Policy
 from partwise.auth.verifier import Verifier
 from partwise.batch.archive import Archive
 from partwise.config import Config
+from partwise.errors import Failure
 from partwise.handlers.arriving import Arriving
 from partwise.handlers.context import SERVICES, Accounts, Services
 from partwise.handlers.dispatch import everything, handle
@@ -29,6 +31,7 @@ from partwise.intake.validators.builtin import builtin_validators
 from partwise.intake.validators.schemas import load_schemas
 from partwise.protocol.media_types import AcceptedTypes
 from partwise.protocol.paths import Mount
+from partwise.storage.base import Path
 from partwise.storage.committer import Committer
 from partwise.storage.local.store import LocalStore
 
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at what has grown old.
 _SWEEP = 3600
+#: Seconds between two looks whether something must be counted again.
+_COUNT = 20
 
 
 def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web.Application:
@@ -56,7 +61,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     app = web.Application(client_max_size=0, middlewares=[everything])
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        store = LocalStore(os.fspath(config.directory))
+        store = LocalStore(os.fspath(config.directory), quotas=_quotas(config))
         committer = Committer(store)
         hop = Hop()
         archive = Archive(os.path.join(store.state_folder(), "reports"), config.keep_reports)
@@ -64,10 +69,15 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         accounts = None if file is None else Accounts(file, Verifier())
         mount = make_mount(config)
         app[SERVICES] = Services(config, mount, policy, store, committer, intake, archive, hop, Arriving(), accounts)
-        sweeper = asyncio.create_task(_sweep(archive, hop))
+        stopping = threading.Event()
+        background = [asyncio.create_task(_sweep(archive, hop))]
+        if config.quota:
+            background.append(asyncio.create_task(_count(store, hop, stopping)))
         yield
-        sweeper.cancel()
-        await asyncio.gather(sweeper, return_exceptions=True)
+        stopping.set()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await asyncio.to_thread(committer.close)
         if accounts is not None:
             accounts.verifier.close()
@@ -116,9 +126,24 @@ def make_mount(config: Config) -> Mount:
     """Where the folder stands in the space of URLs."""
     prefix = "/".join(quote(part, safe="!$()*+,;=:@~") for part in config.prefix.rstrip("/").split("/"))
     if config.public_url is None:
-        return Mount(prefix, prefix, None, config.service_prefix)
+        return Mount(prefix, prefix, None, config.service_prefix, apple=config.apple_files == "keep")
     public = urlsplit(config.public_url)
-    return Mount(prefix, public.path.rstrip("/"), f"{public.scheme}://{public.netloc}", config.service_prefix)
+    origin = f"{public.scheme}://{public.netloc}"
+    return Mount(prefix, public.path.rstrip("/"), origin, config.service_prefix, apple=config.apple_files == "keep")
+
+
+def _quotas(config: Config) -> dict[Path, int]:
+    return {tuple(path[1:].split("/")) if path != "/" else (): limit for path, limit in config.quota.items()}
+
+
+async def _count(store: LocalStore, hop: Hop, stopping: threading.Event) -> None:
+    """Look what the collections with a quota hold, so that no request has to wait for it."""
+    while True:
+        try:
+            await hop.run(store.recount, stopping.is_set)
+        except (OSError, Failure):
+            log.exception("the files of a quota could not be counted; tried again later")
+        await asyncio.sleep(_COUNT)
 
 
 async def _sweep(archive: Archive, hop: Hop) -> None:

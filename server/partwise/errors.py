@@ -20,6 +20,7 @@
     ├── InvalidResourceType           403  MKCOL of something that is no plain collection
     ├── InvalidSyncToken              403
     ├── UnsupportedReport             403
+    ├── UnsupportedTraversal          403  a collection that cannot be synchronised with all its members
     ├── NotFound                      404
     ├── WrongKind                     405  the verb does not fit the kind of resource
     ├── NotAcceptable                 406
@@ -107,6 +108,7 @@ __all__ = [
     "TryAgain",
     "Unauthenticated",
     "UnsupportedReport",
+    "UnsupportedTraversal",
     "UnsupportedType",
     "Wrong",
     "WrongKind",
@@ -268,6 +270,12 @@ class UnsupportedReport(Failure):
     element = "D:supported-report"
 
 
+class UnsupportedTraversal(Failure):
+    """A collection whose members an infinite sync-level cannot reach (RFC 6578 §3.3)."""
+
+    element = "D:sync-traversal-supported"
+
+
 class NotFound(Failure):
     """No such resource."""
 
@@ -424,6 +432,7 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     InvalidResourceType: HTTPStatus.FORBIDDEN,
     InvalidSyncToken: HTTPStatus.FORBIDDEN,
     UnsupportedReport: HTTPStatus.FORBIDDEN,
+    UnsupportedTraversal: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     WrongKind: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,

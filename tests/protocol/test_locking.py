@@ -218,7 +218,7 @@ def test_encodings(encoding: str) -> None:
 def test_any_order(order: tuple[str, ...]) -> None:
     # §17: "Element ordering is irrelevant".
     body = lockinfo("<X:a xmlns:X='urn:x'>b</X:a>".join(order))
-    assert parse_lockinfo(body) == LockInfo(False, '<D:owner xmlns="" xmlns:D="DAV:">a</D:owner>')
+    assert parse_lockinfo(body) == LockInfo(False, '<D:owner xmlns:D="DAV:">a</D:owner>')
     check_xml(body)
 
 
@@ -282,13 +282,13 @@ def test_bodies_that_cannot_be_read(body: bytes, failure: type[Failure]) -> None
 
 # The owner, the attributes of lockinfo beside xmlns:D, and the text that is kept.
 OWNERS = [
-    ("<D:owner/>", "", '<D:owner xmlns="" xmlns:D="DAV:"/>'),
+    ("<D:owner/>", "", '<D:owner xmlns:D="DAV:"/>'),
     (
         "<D:owner>ann &amp; &lt;bob&gt;</D:owner>",
         "",
-        '<D:owner xmlns="" xmlns:D="DAV:">ann &amp; &lt;bob&gt;</D:owner>',
+        '<D:owner xmlns:D="DAV:">ann &amp; &lt;bob&gt;</D:owner>',
     ),
-    ("<D:owner><![CDATA[<b>]]></D:owner>", "", '<D:owner xmlns="" xmlns:D="DAV:">&lt;b&gt;</D:owner>'),
+    ("<D:owner><![CDATA[<b>]]></D:owner>", "", '<D:owner xmlns:D="DAV:">&lt;b&gt;</D:owner>'),
     # Mixed content, attributes and comments are kept, in order.
     (
         "<D:owner a='1'>ann <D:href>mailto:a@b</D:href> or<!-- or --> <i/>bob</D:owner>",
@@ -299,7 +299,7 @@ OWNERS = [
     (
         '<D:owner t="x:date"><x:n/></D:owner>',
         ' xmlns:x="urn:x"',
-        '<D:owner xmlns="" xmlns:D="DAV:" xmlns:x="urn:x" t="x:date"><x:n/></D:owner>',
+        '<D:owner xmlns:D="DAV:" xmlns:x="urn:x" t="x:date"><x:n/></D:owner>',
     ),
     (
         "<owner><n/><m xmlns=''/></owner>",
@@ -309,13 +309,13 @@ OWNERS = [
     ('<D:owner xmlns=""><n/></D:owner>', ' xmlns="urn:q"', '<D:owner xmlns="" xmlns:D="DAV:"><n/></D:owner>'),
     ("<D:owner><n/></D:owner>", ' xmlns="urn:q"', '<D:owner xmlns:D="DAV:" xmlns="urn:q"><n/></D:owner>'),
     # The language comes along, unless the owner has its own.
-    ("<D:owner>b</D:owner>", ' xml:lang="de"', '<D:owner xmlns="" xmlns:D="DAV:" xml:lang="de">b</D:owner>'),
+    ("<D:owner>b</D:owner>", ' xml:lang="de"', '<D:owner xmlns:D="DAV:" xml:lang="de">b</D:owner>'),
     (
         '<D:owner xml:lang="fr">b</D:owner>',
         ' xml:lang="de"',
-        '<D:owner xmlns="" xmlns:D="DAV:" xml:lang="fr">b</D:owner>',
+        '<D:owner xmlns:D="DAV:" xml:lang="fr">b</D:owner>',
     ),
-    ('<D:owner xml:lang="">b</D:owner>', ' xml:lang="de"', '<D:owner xmlns="" xmlns:D="DAV:" xml:lang="">b</D:owner>'),
+    ('<D:owner xml:lang="">b</D:owner>', ' xml:lang="de"', '<D:owner xmlns:D="DAV:" xml:lang="">b</D:owner>'),
 ]
 
 
@@ -380,7 +380,7 @@ def test_active_lock() -> None:
     )
     assert lock == (
         "<D:activelock><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype>"
-        '<D:depth>infinity</D:depth><o:owner xmlns:o="DAV:">ann</o:owner><D:timeout>Second-604799</D:timeout>'
+        '<D:depth>infinity</D:depth><o:owner xmlns:o="DAV:">ann</o:owner><D:timeout>Second-604800</D:timeout>'
         f"<D:locktoken><D:href>{TOKEN}</D:href></D:locktoken>"
         "<D:lockroot><D:href>/workspace/webdav/proposal.doc</D:href></D:lockroot></D:activelock>"
     )

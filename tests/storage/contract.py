@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from tests.storage.contract_relocation import RelocationContract
+from tests.storage.contract_state import StateContract
+from tests.storage.contract_tools import anything, contents, nothing_there, publication, put
 
 from partwise.errors import Failure, NotAllowed, NotFound, ParentMissing, PreconditionFailed, WrongKind
-from partwise.storage.base import Exists, Publication, Published, Resource, Store
+from partwise.storage.base import Exists, Published, Resource, Store
+
+__all__ = ["StorageContract", "anything", "contents", "publication", "put"]
 
 
-def anything(standing: Resource | None) -> None:
-    """A gate that is open."""
-
-
-def nothing_there(standing: Resource | None) -> None:
-    if standing is not None:
-        raise PreconditionFailed("taken")
-
-
-def publication(
-    store: Store,
-    path: tuple[str, ...],
-    data: bytes,
-    *,
-    existing: int | None = None,
-    check: Callable[[Resource | None], None] = anything,
-    modified_ns: int | None = None,
-) -> Publication:
-    upload = store.stage()
-    for start in range(0, len(data), 70_000):
-        upload.write(data[start : start + 70_000])
-    upload.seal(modified_ns)
-    return Publication(upload, path, len(path) - 1 if existing is None else existing, check)
-
-
-def put(store: Store, path: tuple[str, ...], data: bytes, **options: object) -> Published | Failure:
-    [answer] = store.publish([publication(store, path, data, **options)])  # type: ignore[arg-type]
-    return answer
-
-
-def contents(store: Store, path: tuple[str, ...]) -> bytes:
-    file = store.open(path)
-    try:
-        return file.read(0, file.resource.size + 1)
-    finally:
-        file.close()
-
-
-class StorageContract:
+class StorageContract(StateContract, RelocationContract):
     """Subclass it as a test class with a fixture ``store``."""
 
     @pytest.mark.parametrize("size", [0, 1, 300_000, 5_000_000])

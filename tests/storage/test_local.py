@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from partwise.errors import Failure, ForbiddenName, NotFound, ParentMissing, Try
 from partwise.storage.base import Published
 from partwise.storage.local import durable, staging
 from partwise.storage.local.store import LocalStore
-
-
-@pytest.fixture(params=["nameless", "named"])
-def store(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStore]:
-    """Both ways of staging: with O_TMPFILE, and as on a file system without it."""
-    if request.param == "named":
-        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
-    store = LocalStore(os.fspath(folder))
-    assert store._staging.nameless is (request.param == "nameless")
-    yield store
-    store.close()
 
 
 class TestContract(StorageContract):

@@ -6,7 +6,7 @@ answer counts. First ``If`` (412), then locks (423); then, after what is judged 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from partwise.actions.members import MemberFailures
@@ -110,11 +110,47 @@ class Gate:
         for length in range(first, len(path)):
             self.check_locks(path[:length])
 
+    def check_scope(self, path: Path) -> None:
+        """Raises Locked if a lock of depth infinity covers every member of the collection, and no token was submitted.
+
+        With any token each member is judged for itself: it may have a lock of its own.
+        """
+        if self.tokens or (self.if_header is not None and self.if_header.tokens):
+            return
+        for lock in self.store.locks_on(path):
+            if lock.infinite:
+                raise self._locked(lock)
+
     def check_tree(self, path: Path) -> None:
-        """May everything below ``path`` be changed? Raises MemberFailures that names each locked member."""
-        barred = [lock for lock in self.store.locks_below(path) if not self.holds(lock)]
-        if barred:
-            raise MemberFailures([(self.root_href(lock.root), self._locked(lock)) for lock in unique(barred)])
+        """May everything below ``path`` be changed? Raises MemberFailures that names locked members.
+
+        Each is judged as by :meth:`check_locks`: of shared locks one token is enough.
+        """
+        roots = dict.fromkeys(lock.root for lock in self.store.locks_below(path))
+        failures: dict[Path, Failure] = {}
+        for root in roots:
+            self._try(root, failures)
+        for root in (path, *roots):
+            self._check_inside(root, failures)
+        if failures:
+            raise MemberFailures([(self.root_href(member), failure) for member, failure in failures.items()])
+
+    def _try(self, member: Path, failures: dict[Path, Failure]) -> bool:
+        try:
+            self.check_locks(member)
+        except Locked as failure:
+            failures[member] = failure
+        return member not in failures
+
+    def _check_inside(self, root: Path, failures: dict[Path, Failure]) -> None:
+        """A token of depth 0 lets through to the collection, not to members under another's shared lock of depth infinity."""
+        locks = [lock for lock in self.store.locks_on(root) if lock.infinite]
+        if root in failures or not locks or any(self.holds(lock) for lock in locks):
+            return
+        standing = self._look_up(root)
+        if standing is not None and standing.collection:
+            # One is enough to refuse it all.
+            all(self._try(member.path, failures) for member in self.store.walk(root))
 
     def _locked(self, lock: Lock) -> Locked:
         return Locked(
@@ -132,7 +168,7 @@ class Gate:
             raise NotAllowed("The lock belongs to somebody else; only who made it can use its token.")
 
 
-def unique(locks: list[Lock]) -> list[Lock]:
+def unique(locks: Iterable[Lock]) -> list[Lock]:
     """One lock of each root."""
     return list({lock.root: lock for lock in locks}.values())
 

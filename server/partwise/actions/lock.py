@@ -69,7 +69,7 @@ def refresh(store: Store, path: Path, gate: Gate, expires: float) -> Lock:
     if len(tokens) != 1:
         raise Malformed("A LOCK without a body refreshes a lock: name it by its token in If, one token only.")
     (token,) = tokens
-    found = next((lock for lock in store.locks_on(path) if lock.token == token), None)
+    found = _covering(store, path, token)
     if found is None:
         raise _gone()
     gate.require_creator(found)
@@ -78,6 +78,22 @@ def refresh(store: Store, path: Path, gate: Gate, expires: float) -> Lock:
     if refreshed is None:
         raise _gone()
     return refreshed
+
+
+def _covering(store: Store, path: Path, token: str) -> Lock | None:
+    """The lock with this token in whose scope the resource at ``path`` lies.
+
+    A name that nothing stands under is a member of no collection (RFC 4918 §6.1), so it is in no scope but that of a lock
+    which was asked for under it.
+    """
+    found = next((lock for lock in store.locks_on(path) if lock.token == token), None)
+    if found is None or found.root == path:
+        return found
+    try:
+        store.stat(path)
+    except NotFound:
+        return None
+    return found
 
 
 def _gone() -> RefreshFailed:

@@ -11,14 +11,25 @@ from partwise.protocol.paths import Path
 from partwise.storage.base import Exists, Resource, Store
 
 
-def make_collection(store: Store, path: Path, gate: Gate, properties: Mapping[str, str] | None = None) -> None:
-    """Raises WrongKind (405) if something stands there, ParentMissing, PreconditionFailed, Locked, OutOfSpace."""
+def make_collection(
+    store: Store,
+    path: Path,
+    gate: Gate,
+    properties: Mapping[str, str] | None = None,
+    refusal: Exception | None = None,
+) -> None:
+    """``refusal`` is what speaks against the properties that were asked for; it is raised if nothing else is.
+
+    Raises WrongKind (405) if something stands there, ParentMissing, PreconditionFailed, Locked, OutOfSpace.
+    """
 
     def check(standing: Resource | None) -> None:
         gate.check_if(path, standing)
         gate.check_locks(path)
         gate.check_membership(path)
         gate.check_conditions(standing)
+        if refusal is not None:
+            raise refusal
 
     try:
         if not path:

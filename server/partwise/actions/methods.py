@@ -7,7 +7,7 @@ from partwise.protocol.partial import UPDATE_TYPE
 from partwise.protocol.paths import Path
 from partwise.storage.base import Resource, Store
 
-_RESOURCE = ("PROPFIND", "PROPPATCH", "COPY", "MOVE", "DELETE", "LOCK", "UNLOCK")
+_RESOURCE = ("PROPFIND", "REPORT", "PROPPATCH", "COPY", "MOVE", "DELETE", "LOCK", "UNLOCK")
 COLLECTION = ("OPTIONS", "GET", "HEAD", "POST", *_RESOURCE)
 FILE = ("OPTIONS", "GET", "HEAD", "PUT", "PATCH", *_RESOURCE)
 UNMAPPED = ("OPTIONS", "PUT", "MKCOL", "LOCK")
@@ -18,6 +18,11 @@ CONTAINERS = ("multipart/form-data", "multipart/mixed", "multipart/related")
 
 #: The formats that PATCH takes (``Accept-Patch``, RFC 5789 §3.1).
 PATCHES = (UPDATE_TYPE,)
+
+
+def reports_on(resource: Resource) -> tuple[str, ...]:
+    """The reports that a resource can be asked for (RFC 3253 §3.1.5)."""
+    return ("sync-collection", "expand-property") if resource.collection else ("expand-property",)
 
 
 def fitting(standing: Resource | None) -> tuple[str, ...]:

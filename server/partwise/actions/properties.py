@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from partwise.actions.methods import reports_on
+from partwise.actions.sync_token import write_token
 from partwise.errors import DAV_NS
 from partwise.protocol.dates import format_http_date, format_instant
 from partwise.protocol.locking import SUPPORTED_LOCK, active_lock
@@ -29,6 +31,8 @@ class View:
     mount: Mount
     principal: str | None
     now: Callable[[], float]
+    #: A whole tree is being listed: what is computed from everything below a collection is left out.
+    deep: bool = False
 
 
 class Facts(NamedTuple):
@@ -123,6 +127,45 @@ def _add_member(facts: Facts) -> str | None:
     return f"<D:href>{text(facts.view.mount.href(facts.resource.path, collection=True))}?add-member</D:href>"
 
 
+def _available(facts: Facts) -> str | None:
+    """RFC 4331 §3: of the quotas that apply the one with the least left, and never more than the disk has."""
+    if not facts.resource.collection:
+        return None
+    store = facts.view.store
+    quota, free = store.quota(facts.resource.path), store.free_space()
+    found = [size for size in (None if quota is None else quota.left, free) if size is not None]
+    return str(max(0, min(found))) if found else None
+
+
+def _used(facts: Facts) -> str | None:
+    """RFC 4331 §4: what counts against the same quota; where there is none, all that is in use on the disk."""
+    if not facts.resource.collection:
+        return None
+    store = facts.view.store
+    quota = store.quota(facts.resource.path)
+    used = store.used_space() if quota is None else quota.used
+    return None if used is None else str(used)
+
+
+def _sync_token(facts: Facts) -> str | None:
+    # RFC 6578 §4. It compares everything below the collection, as the report does, for each collection that is told: a
+    # token that were not exact would tell a client that nothing has changed.
+    if not facts.resource.collection or facts.view.deep:
+        return None
+    store, path = facts.view.store, facts.resource.path
+    for _ in store.compare(path, True):
+        pass
+    return text(write_token(store.changes(path, True, None, 0).mark))
+
+
+def _reports(facts: Facts) -> str:
+    # RFC 3253 §3.1.5
+    return "".join(
+        f"<D:supported-report><D:report><D:{name}/></D:report></D:supported-report>"
+        for name in reports_on(facts.resource)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """A live property.
@@ -136,6 +179,8 @@ class Live:
     settable: bool = False
     in_allprop: bool = True
     whole: bool = False
+    #: Every collection has it, and nothing else; its value costs too much to be computed for its name.
+    costly: bool = False
 
 
 #: Name in the namespace DAV: → what is to be known of it.
@@ -152,6 +197,10 @@ LIVE: dict[str, Live] = {
     "supportedlock": Live(_supportedlock),
     "current-user-principal": Live(_principal, in_allprop=False),
     "add-member": Live(_add_member, in_allprop=False),
+    "sync-token": Live(_sync_token, in_allprop=False, costly=True),
+    "supported-report-set": Live(_reports, in_allprop=False),
+    "quota-available-bytes": Live(_available, in_allprop=False),
+    "quota-used-bytes": Live(_used, in_allprop=False),
 }
 
 #: Those that are read from what is stored.
@@ -174,16 +223,24 @@ def dead(stored: Properties) -> Mapping[str, str]:
     return {name: value for name, value in stored.items() if not is_live(name)}
 
 
-def element(name: str, facts: Facts) -> str | None:
-    """The whole element of a property in Clark notation, ``None`` where the resource does not have it."""
+def writer(name: str) -> Callable[[Facts], str | None]:
+    """Writes the whole element of a property in Clark notation, ``None`` where a resource does not have it."""
     namespace, local = split(name)
     live = LIVE.get(local) if namespace == DAV_NS else None
     if live is None:
-        return facts.stored.get(name)
-    value = live.value(facts)
-    if value is None or live.whole:
-        return value
-    return f"<D:{local}>{value}</D:{local}>" if value else f"<D:{local}/>"
+        return lambda facts: facts.stored.get(name)
+    value_of = live.value
+    if live.whole:
+        return value_of
+    opening, closing, nothing = f"<D:{local}>", f"</D:{local}>", f"<D:{local}/>"
+
+    def write(facts: Facts) -> str | None:
+        value = value_of(facts)
+        if value is None:
+            return None
+        return opening + value + closing if value else nothing
+
+    return write
 
 
 def split(name: str) -> tuple[str, str]:

@@ -27,6 +27,8 @@ from partwise.handlers.propfind import propfind
 from partwise.handlers.proppatch import proppatch
 from partwise.handlers.put import put
 from partwise.handlers.relocate import copy, move
+from partwise.handlers.report import report
+from partwise.handlers.representing import answered
 from partwise.handlers.service import service
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "DELETE": delete,
     "MKCOL": mkcol,
     "PROPFIND": propfind,
+    "REPORT": report,
     "PROPPATCH": proppatch,
     "COPY": copy,
     "MOVE": move,
@@ -85,6 +88,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     if hdrs.EXPECT in request.headers and not request.content.total_bytes:
         # The client still waits to be asked for its body; it will not come, nor can the next request be found.
         response.force_close()
+        getattr(request.protocol, "expect_no_body", lambda: None)()
     return response
 
 
@@ -100,7 +104,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         raise NotImplementedHere("The only transfer coding that is known here is chunked.")
     # aiohttp's own reading of the target decodes too early and cuts at "#".
     raw = request.raw_path
-    if request.method == "OPTIONS" and (raw == "*" or not services.policy.may_read(principal)):
+    everywhere = raw == "*" or services.mount.is_above(raw) or not services.policy.may_read(principal)
+    if request.method == "OPTIONS" and everywhere:
         return web.Response(headers=compliance(EVERY))
     target = services.mount.parse(raw)
     if request.method in _WRITING and services.mount.is_hidden(target.path):
@@ -108,4 +113,4 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     call = Call(services, request, target, principal)
     if target.service:
         return await service(call)
-    return await VERBS[request.method](call)
+    return await answered(call, VERBS[request.method])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from partwise.actions.gate import UNCONDITIONAL, Gate
 from partwise.actions.properties import View
-from partwise.errors import Malformed
+from partwise.errors import Malformed, NotFound
 from partwise.handlers.context import Call
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.if_header import parse_if
-from partwise.protocol.paths import Target, authority
+from partwise.protocol.paths import Path, Target, authority
 
 
 def gate_of(call: Call, conditions: Conditions | None = None, *, overwrite: bool = True) -> Gate:
@@ -25,12 +25,18 @@ def gate_of(call: Call, conditions: Conditions | None = None, *, overwrite: bool
         services.store,
         services.mount,
         call.target.path,
-        lambda tag: services.mount.locate(tag, names).path,
+        lambda tag: _path(services.mount.locate(tag, names)),
         call.principal,
         Conditions.parse(call.header) if conditions is None else conditions,
         overwrite,
         None if field is None else parse_if(field),
     )
+
+
+def _path(tagged: Target) -> Path:
+    if tagged.service:
+        raise NotFound("Nothing below the service prefix has a state that If could ask for.")
+    return tagged.path
 
 
 def unconditional(call: Call) -> Gate:
@@ -78,8 +84,3 @@ def _is_trusted(request: web.Request, networks: Sequence[str]) -> bool:
     if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
         peer = peer.ipv4_mapped
     return any(peer in ipaddress.ip_network(network) for network in networks)
-
-
-def is_requests(request: web.Request) -> bool:
-    """Python's requests, on which webdavclient3 is built."""
-    return request.headers.get(hdrs.USER_AGENT, "").startswith("python-requests/")

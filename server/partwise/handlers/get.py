@@ -6,18 +6,20 @@ import asyncio
 import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
+from partwise.actions.gate import Gate
 from partwise.actions.listing import listing
 from partwise.actions.properties import CONTENT_LANGUAGE, content_type
 from partwise.actions.read import Representation, judge, represent
 from partwise.errors import NotFound
 from partwise.handlers.answer import PAGE_HEADERS
 from partwise.handlers.context import Call
+from partwise.handlers.gating import unconditional
 from partwise.handlers.single_item import asked_item, single_item
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.conditions import Conditions
@@ -34,18 +36,21 @@ async def get(call: Call) -> web.StreamResponse:
     """A file, whole or in parts; a collection as a page for a person."""
     call.require_read()
     conditions = Conditions.parse(call.header)
-    found = await call.services.hop.run(_look_up, call, conditions)
+    gate = None if call.header("If") is None else unconditional(call)
+    found = await call.services.hop.run(_look_up, call, conditions, gate)
     if isinstance(found, Resource):
         if (asked := asked_item(call.target.query)) is not None:
             return await single_item(call, *asked)
         return await _collection(call, found)
-    return await _file(call, found)
+    return await send_file(call, found)
 
 
-def _look_up(call: Call, conditions: Conditions) -> Resource | Representation:
+def _look_up(call: Call, conditions: Conditions, gate: Gate | None) -> Resource | Representation:
     """One hop: what stands there, and if it is a file all that is needed to send it."""
     services, target = call.services, call.target
     resource = services.store.stat(target.path)
+    if gate is not None:
+        gate.check_if(target.path, resource)
     if resource.collection:
         judge(resource, conditions)
         return resource
@@ -65,15 +70,18 @@ async def _collection(call: Call, resource: Resource) -> web.StreamResponse:
     return await stream_blocks(call, HTTPStatus.OK, headers, pieces)
 
 
-async def _file(call: Call, found: Representation) -> web.StreamResponse:
+async def send_file(
+    call: Call, found: Representation, status: int = HTTPStatus.OK, extra: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """Closes the file. ``status`` is that of a whole file; ``extra`` are further headers."""
     if not found.modified:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_validators(found.resource))
-    headers = _validators(found.resource) | _content_headers(found)
+    headers = _validators(found.resource) | _content_headers(found) | dict(extra or {})
     if found.file is None:
-        return web.Response(body=found.content, headers=headers)
+        return web.Response(status=status, body=found.content, headers=headers)
     with closing(found.file) as file:
         if found.ranges is None:
-            return await _send(call, headers, HTTPStatus.OK, file, [(b"", ByteRange(0, found.resource.size))], b"")
+            return await _send(call, headers, status, file, [(b"", ByteRange(0, found.resource.size))], b"")
         size = found.resource.size
         if len(found.ranges) == 1:
             headers[hdrs.CONTENT_RANGE] = content_range(found.ranges[0], size)

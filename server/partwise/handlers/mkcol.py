@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -25,24 +26,29 @@ async def mkcol(call: Call) -> web.Response:
     call.require_write()
     services.mount.check_new(call.target.path)
     gate = gate_of(call)
-    properties = None
-    if has_body(call.request):
-        kind = call.header(hdrs.CONTENT_TYPE)
-        if kind is None or parse_media_type(kind).essence not in _XML_TYPES:
-            # RFC 4918 §9.3: "If the server receives a MKCOL request entity type it does not support or understand, it
-            # MUST respond with a 415".
-            raise UnsupportedType(
-                "The body of MKCOL must be XML (RFC 5689), or there must be none.", accepted=_XML_TYPES
-            )
-        body = await whole(call, services.config.max_protocol_body)
-        changes = await services.hop.run(parse_mkcol, body)
-        try:
-            properties = initial_properties(changes, services.config.max_properties_size)
-        except MkcolRefused as refused:
-            return web.Response(
-                status=HTTPStatus.FAILED_DEPENDENCY,
-                body=refused.document().encode(),
-                headers={hdrs.CONTENT_TYPE: XML, hdrs.CACHE_CONTROL: "no-store"},
-            )
-    await services.hop.run(make_collection, services.store, call.target.path, gate, properties)
+    properties, refusal = await _asked(call) if has_body(call.request) else (None, None)
+    try:
+        await services.hop.run(make_collection, services.store, call.target.path, gate, properties, refusal)
+    except MkcolRefused as refused:
+        return web.Response(
+            status=HTTPStatus.FAILED_DEPENDENCY,
+            body=refused.document().encode(),
+            headers={hdrs.CONTENT_TYPE: XML, hdrs.CACHE_CONTROL: "no-store"},
+        )
     return web.Response(status=HTTPStatus.CREATED)
+
+
+async def _asked(call: Call) -> tuple[Mapping[str, str] | None, Exception | None]:
+    """The properties that the body asks for, or what speaks against them: it counts only where a collection can be made."""
+    services, kind = call.services, call.header(hdrs.CONTENT_TYPE)
+    if kind is None or parse_media_type(kind).essence not in _XML_TYPES:
+        # RFC 4918 §9.3: "If the server receives a MKCOL request entity type it does not support or understand, it MUST
+        # respond with a 415".
+        sentence = "The body of MKCOL must be XML (RFC 5689), or there must be none."
+        return None, UnsupportedType(sentence, accepted=_XML_TYPES)
+    body = await whole(call, services.config.max_protocol_body)
+    changes = await services.hop.run(parse_mkcol, body)
+    try:
+        return initial_properties(changes, services.config.max_properties_size), None
+    except MkcolRefused as refused:
+        return None, refused

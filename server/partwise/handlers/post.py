@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from partwise.actions.gate import Gate
 from partwise.actions.methods import CONTAINERS, FILE
 from partwise.batch import steering as steer
 from partwise.batch.containers import Container, FormContainer, MixedContainer
@@ -32,7 +33,7 @@ async def post(call: Call) -> web.StreamResponse:
     kind, conditions, steering = _content_type(call), Conditions.parse(call.header), _steering(call)
     collection = await call.services.hop.run(_collection, call)
     gate = gate_of(call, conditions)
-    await call.services.hop.run(gate.check_if, call.target.path, collection)
+    await call.services.hop.run(_judge, gate, collection)
     if "add-member" in dict(parse_query(call.target.query)):
         gate.check_conditions(collection)
         return await add_member(call)
@@ -72,6 +73,11 @@ def _collection(call: Call) -> Resource:
             raise NotFound("There is no collection under this address.")
         raise WrongKind("Items can be posted to a collection only; this is a file.", accepted=FILE)
     return resource
+
+
+def _judge(gate: Gate, collection: Resource) -> None:
+    gate.check_if(collection.path, collection)
+    gate.check_scope(collection.path)
 
 
 def _content_type(call: Call) -> MediaType | None:

@@ -28,7 +28,7 @@ class Wishes:
             done.append("return=representation")
         if noroot and self.noroot:
             done.append("depth-noroot")
-        headers: dict[str, str] = {hdrs.VARY: "Brief, Prefer"}
+        headers: dict[str, str] = {hdrs.VARY: "Brief, Prefer"}  # RFC 8144 §5
         if done:
             headers["Preference-Applied"] = ", ".join(done)
         return headers

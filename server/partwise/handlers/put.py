@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from partwise.actions.gate import Gate
 from partwise.actions.methods import COLLECTION
-from partwise.errors import ForbiddenName, NotFound, Success, WrongKind
+from partwise.errors import ForbiddenName, LengthMismatch, NotFound, Success, WrongKind
 from partwise.handlers.body import chunks, whole
 from partwise.handlers.context import Call
 from partwise.handlers.gating import gate_of
@@ -23,6 +23,7 @@ from partwise.intake.validators.base import Candidate
 from partwise.protocol.partial import parse_content_range
 from partwise.protocol.paths import TRAILING_SLASH, Path
 from partwise.protocol.preferences import parse_overwrite
+from partwise.protocol.quirks import expected_length
 from partwise.storage.base import Published
 
 #: A body up to this size is received whole before it is judged.
@@ -73,7 +74,8 @@ def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
         gate = _gate(call, declared)
     # An absent Content-Length with a chunked body means: unknown.
     length = call.request.content_length
-    candidate = Candidate("/".join(path), declared.essence, declared.charset, length)
+    expected = _expected(call) if length is None else length
+    candidate = Candidate("/".join(path), declared.essence, declared.charset, expected)
     write = gate.write(path, len(path) - 1)
     return Item(
         path=path,
@@ -106,11 +108,17 @@ async def store_body(call: Call, item: Item) -> Published:
             async with aclosing(chunks(call)) as arriving:
                 async for data in arriving:
                     await lane.run(reception.write, data)
+            if item.length is None and reception.size < (_expected(call) or 0):
+                raise LengthMismatch("The upload ended before the length that it announced; nothing was stored.")
             staged = await lane.run(reception.finish)
         except BaseException:
             await lane.run(reception.abort)
             raise
         return await store(call, reception, staged, lane)
+
+
+def _expected(call: Call) -> int | None:
+    return expected_length(call.header("X-Expected-Entity-Length"))
 
 
 def _receive(intake: Intake, item: Item, body: bytes) -> tuple[Reception, Staged]:

@@ -14,9 +14,10 @@ from partwise.errors import Malformed, Success, reason
 from partwise.handlers.answer import XML
 from partwise.handlers.body import has_body
 from partwise.handlers.context import Call
-from partwise.handlers.gating import destination, gate_of, is_requests
+from partwise.handlers.gating import destination, gate_of
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.preferences import Depth, parse_depth, parse_overwrite
+from partwise.protocol.quirks import means_all_members
 
 
 async def move(call: Call) -> web.StreamResponse:
@@ -33,9 +34,7 @@ async def copy(call: Call) -> web.StreamResponse:
     call.require_write()
     asked, services = _asked(call), call.services
     depth = parse_depth(call.header("Depth"), Depth.INFINITY)
-    # webdavclient3 sends "Depth: 1" with every COPY and means all of it; it cannot be told from a mistake by anything
-    # but the library that it is built on.
-    if depth is Depth.ONE and not is_requests(call.request):
+    if depth is Depth.ONE and not means_all_members(call.header(hdrs.USER_AGENT)):
         await _require_file(call, "A collection is copied with Depth: 0 or infinity.")
     failed = FailedMembers(services.mount.href, services.store.state_folder())
     try:

@@ -1,4 +1,4 @@
-"""The server's own resources below the service prefix: so far the XML schemas of its documents."""
+"""The server's own resources below the service prefix: the XML schemas of its documents, and the principal who asks."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ async def service(call: Call) -> web.StreamResponse:
         document = _DOCUMENTS.get(call.target.path[1])
         if document is not None:
             return web.Response(body=document, headers={hdrs.CONTENT_TYPE: "application/xml"})
+    if call.principal is not None and call.target.path == ("principals", call.principal):
+        # RFC 5397 §3: what current-user-principal leads to; nobody sees anybody else.
+        return web.Response(text=f"{call.principal}\n", headers={"X-Content-Type-Options": "nosniff"})
     raise NotFound("There is nothing under this address.")
 
 

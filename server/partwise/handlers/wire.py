@@ -65,6 +65,10 @@ class _Protocol(RequestHandler):
         self._loop.call_soon(self._end_body, "body_cut")
         return True
 
+    def expect_no_body(self) -> None:
+        """The client was not asked for its body and was refused: there is nothing to wait for before the end."""
+        self._lingering_time = 0
+
     def _is_idle(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from partwise.errors import OutOfSpace, TooLarge, UnsupportedType, WrongKind
 from partwise.intake.item import Item
 from partwise.protocol.media_types import AcceptedTypes
-from partwise.storage.base import Store
+from partwise.storage.base import Path, Quota, Resource, Store, quota_exceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,11 @@ class Admission:
     accepted: AcceptedTypes
     max_size: int | None = None
 
-    def admit(self, item: Item) -> None:
-        """Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace or what the gate raises."""
+    def admit(self, item: Item) -> Bound:
+        """How large the body may be, for what is not known yet.
+
+        Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace, QuotaExceeded or what the gate raises.
+        """
         standing = self.store.look(item.path, item.existing)
         if standing is not None and standing.collection:
             raise WrongKind("A collection stands under this name; a file cannot take its place.")
@@ -28,8 +31,19 @@ class Admission:
         if item.coding is not None:
             raise UnsupportedType(f"The coding {item.coding!r} is not taken here; send the bytes as they are.")
         self.admit_type(item.candidate.media_type)
-        self.admit_size(item.length if item.length is not None else item.candidate.length)
+        size = item.length if item.length is not None else item.candidate.length
+        self.admit_size(size)
+        bound = self._bound(item.path, standing)
+        if size is not None:
+            bound.check(size)
         item.check(standing)
+        return bound
+
+    def _bound(self, path: Path, standing: Resource | None) -> Bound:
+        quota = self.store.quota(path[:-1])
+        # What is replaced makes room; a file that does not grow is taken however much there is.
+        left = None if quota is None else quota.left + (0 if standing is None else standing.size)
+        return Bound(self.max_size, quota, left)
 
     def admit_type(self, media_type: str | None) -> None:
         if not self.accepted.allows(media_type):
@@ -44,6 +58,22 @@ class Admission:
         free = self.store.free_space()
         if free is not None and size > free:
             raise OutOfSpace("There is no room left on the server for this item.")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How large one body may be. ``left``: bytes that ``quota`` has for it; all ``None``: bounded by the disk alone."""
+
+    max_size: int | None
+    quota: Quota | None
+    left: int | None
+
+    def check(self, size: int) -> None:
+        """Raises TooLarge, QuotaExceeded."""
+        if self.max_size is not None and size > self.max_size:
+            raise too_large(self.max_size)
+        if self.quota is not None and self.left is not None and size > self.left:
+            raise quota_exceeded(self.quota)
 
 
 def too_large(limit: int) -> TooLarge:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partwise.errors import Failure, LengthMismatch, TryAgain
-from partwise.intake.admission import Admission, too_large
+from partwise.intake.admission import Admission, Bound
 from partwise.intake.item import Item
 from partwise.intake.validators.base import Validator, ValidatorFactory, Waiting
 from partwise.protocol.digests import DigestCheck
-from partwise.storage.base import Publication
+from partwise.storage.base import Publication, Store
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +34,21 @@ class Intake:
 
     def begin(self, item: Item) -> Reception:
         """Raises whatever speaks against the item before its first byte (see ``Admission.admit``)."""
-        self.admission.admit(item)
-        return Reception(item, self.admission, self._validators)
+        bound = self.admission.admit(item)
+        return Reception(item, self.admission.store, bound, self._validators)
 
 
 class Reception:
     """One body being received. Every call comes from one thread; after a raised failure only ``abort`` is left."""
 
-    def __init__(self, item: Item, admission: Admission, factories: Sequence[ValidatorFactory]) -> None:
+    def __init__(self, item: Item, store: Store, bound: Bound, factories: Sequence[ValidatorFactory]) -> None:
         self.item = item
         self.size = 0
         self._factories = factories
         self._validators: tuple[Validator, ...] | None = None
         self._digests = DigestCheck(item.digests) if item.digests else None
-        self._max_size = admission.max_size
-        self._upload = admission.store.stage()
+        self._bound = bound
+        self._upload = store.stage()
 
     def write(self, data: bytes) -> None:
         """The next bytes. Raises a Failure as soon as one is known; the rest of the body need not be sent."""
@@ -56,8 +56,7 @@ class Reception:
         length = self.item.length
         if length is not None and self.size > length:
             raise LengthMismatch(f"The body is longer than the {length} bytes declared.")
-        if self._max_size is not None and self.size > self._max_size:
-            raise too_large(self._max_size)
+        self._bound.check(self.size)
         self._judge(data)
         if self._digests is not None:
             self._digests.update(data)

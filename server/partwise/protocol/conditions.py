@@ -10,6 +10,7 @@ from enum import Enum, auto
 from partwise import errors
 from partwise.protocol.dates import parse_http_date
 from partwise.protocol.etags import ANY, Any_, ETag, parse_etag, parse_etag_list
+from partwise.protocol.quirks import matches_nothing
 
 __all__ = ["Conditions", "Verdict"]
 
@@ -44,7 +45,7 @@ class Conditions:
         """
         return cls(
             if_match=_tags(get("If-Match")),
-            if_none_match=_tags(get("If-None-Match")),
+            if_none_match=_none_of(get("If-None-Match")),
             if_modified_since=_date(get("If-Modified-Since")),
             if_unmodified_since=_date(get("If-Unmodified-Since")),
             if_range=_range_validator(get("If-Range")),
@@ -127,6 +128,10 @@ def _later(modified: float, date: int) -> bool:
 
 def _tags(value: str | None) -> Any_ | tuple[ETag, ...] | None:
     return None if value is None else parse_etag_list(value)
+
+
+def _none_of(value: str | None) -> Any_ | tuple[ETag, ...] | None:
+    return None if value is None or matches_nothing(value) else parse_etag_list(value)
 
 
 def _date(value: str | None) -> int | None:

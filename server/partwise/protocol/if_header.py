@@ -10,6 +10,7 @@ from typing import NamedTuple
 from partwise.errors import Malformed
 from partwise.protocol.etags import ETag
 from partwise.protocol.locking import NO_LOCK
+from partwise.protocol.quirks import bare_token
 
 __all__ = ["Condition", "If", "State", "StateList", "parse_if"]
 
@@ -28,7 +29,6 @@ _CLOSE = re.compile(r"\)[ \t,]*+")
 _CONDITION = re.compile(
     rf'(?:((?i:not))[ \t]*+)?(?:<({_ABSOLUTE})>|\[[ \t]*+(W/)?"([^"\x00-\x08\x0a-\x1f\x7f]*+)"[ \t]*+\])[ \t]*+'
 )
-_BARE = re.compile(r'[A-Za-z][A-Za-z0-9+.\-]*+:[^<>()\[\]",#\x00-\x20\x7f]++')
 
 
 class State(NamedTuple):
@@ -115,9 +115,8 @@ def parse_if(value: str) -> If:
     White space is optional everywhere but inside URIs; commas are allowed around lists, because joined lines have them.
     Raises ``Malformed``. Source: RFC 4918 §10.4.2.
     """
-    # npm's webdav refreshes a lock with the token alone, without brackets and parentheses (lock() with refreshToken).
-    if bare := _BARE.fullmatch(value.strip(" \t")):
-        return If((StateList(None, (Condition(False, bare[0], None),)),))
+    if (bare := bare_token(value)) is not None:
+        return If((StateList(None, (Condition(False, bare, None),)),))
     lists: list[StateList] = []
     tag: str | None = None
     position = len(value) - len(value.lstrip(" \t,"))

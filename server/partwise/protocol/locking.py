@@ -6,6 +6,7 @@ uses the prefix ``D`` for DAV: and leaves its declaration to the document.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from lxml import etree
 
 from partwise.errors import DAV_NS, Issue, Malformed, SchemaInvalid, TooLarge
 from partwise.protocol.multistatus import DECLARATION, text
+from partwise.protocol.quirks import bare_token
 from partwise.protocol.xml_bodies import parse_body, standalone
 
 __all__ = [
@@ -38,7 +40,7 @@ MAX_OWNER = 4096
 _SECONDS = re.compile(r"(?i:second)-0*+([0-9]++)")
 _MOST_DIGITS = 10
 
-_LOCK_TOKEN = re.compile(r"<?([A-Za-z][A-Za-z0-9+.\-]*+:[^<>\x00-\x20\x7f]++)>?")
+_LOCK_TOKEN = re.compile(r"<([A-Za-z][A-Za-z0-9+.\-]*+:[^<>\x00-\x20\x7f]++)>")
 
 _LOCKINFO = f"{{{DAV_NS}}}lockinfo"
 _LOCKSCOPE = f"{{{DAV_NS}}}lockscope"
@@ -92,11 +94,10 @@ def parse_lock_token(value: str | None) -> str:
     # §9.11: "UNLOCK requests MUST include a Lock-Token header"; §9.11.1: 400 "No lock token was provided".
     if value is None:
         raise Malformed("UNLOCK needs a Lock-Token header with the token that LOCK gave, like <urn:uuid:…>.")
-    # npm's webdav takes the token from the lockdiscovery in the answer to LOCK, and sends it back without angle brackets:
-    # its files would stay locked until the timeout.
-    stripped = value.strip(" \t")
-    found = _LOCK_TOKEN.fullmatch(stripped)
-    if found is None or stripped.startswith("<") is not stripped.endswith(">"):
+    if (bare := bare_token(value)) is not None:
+        return bare
+    found = _LOCK_TOKEN.fullmatch(value.strip(" \t"))
+    if found is None:
         raise Malformed("The Lock-Token header must hold one lock token in angle brackets, like <urn:uuid:…>.")
     return found[1]
 
@@ -156,7 +157,7 @@ def active_lock(*, exclusive: bool, infinite: bool, owner: str, remaining: float
     return (
         f"<D:activelock><D:lockscope><D:{'exclusive' if exclusive else 'shared'}/></D:lockscope>"
         f"<D:locktype><D:write/></D:locktype><D:depth>{'infinity' if infinite else '0'}</D:depth>{owner}"
-        f"<D:timeout>Second-{max(0, int(remaining))}</D:timeout>"
+        f"<D:timeout>Second-{max(0, math.ceil(remaining))}</D:timeout>"
         f"<D:locktoken><D:href>{text(token)}</D:href></D:locktoken>"
         f"<D:lockroot><D:href>{text(root)}</D:href></D:lockroot></D:activelock>"
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from partwise.errors import ForbiddenName, Malformed, MalformedName, NotFound, OtherServer
+from partwise.protocol.quirks import APPLE_NAME, is_apple_name
 
 Path = tuple[str, ...]
 
@@ -121,7 +122,7 @@ class Mount:
     ``prefix`` is what request-targets begin with; ``public`` is what hrefs begin with, as the outside world sees it
     (equal unless a proxy rewrites); both without a trailing slash. ``origin`` is ``scheme://authority`` of the public
     URL, if one was configured. ``service`` is the reserved name directly below the prefix; ``hidden`` that of the folder
-    for state.
+    for state. ``apple``: names of macOS's own may be made.
     """
 
     prefix: str = ""
@@ -129,6 +130,7 @@ class Mount:
     origin: str | None = None
     service: str = "-"
     hidden: str = ".partwise"
+    apple: bool = True
 
     def parse(self, raw: str) -> Target:
         """Read a raw request-target (origin-form or absolute-form).
@@ -152,7 +154,8 @@ class Mount:
         return self._below(path[len(self.prefix) + 1 :], query)
 
     def _below(self, relative: str, query: str) -> Target:
-        if not relative:
+        # webdav4 joins a base URL and "/" to "//" and means the root.
+        if relative in ("", "/"):
             return Target((), True, query)
         slash = relative.endswith("/")
         segments = tuple(decode_segment(part) for part in relative.removesuffix("/").split("/"))
@@ -171,12 +174,19 @@ class Mount:
         return bool(path) and path[0].casefold() == self.hidden.casefold()
 
     def check_new(self, path: Path) -> None:
-        """As :func:`check_new`, and neither in the service nor in the state folder."""
+        """As :func:`check_new`, and neither in the service nor in the state folder, nor a name that macOS leaves."""
         check_new(path)
         if path and path[0] == self.service:
             raise self.reserved()
         if self.is_hidden(path):
             raise self.hidden_name()
+        if not self.apple and any(map(is_apple_name, path)):
+            raise ForbiddenName(APPLE_NAME)
+
+    def is_above(self, raw: str) -> bool:
+        """Does a raw request-target name a place above the prefix, such as the root of the whole server?"""
+        place = raw.partition("?")[0].rstrip("/") + "/"
+        return len(place) <= len(self.prefix) and self.prefix.startswith(place)
 
     def href(self, path: Path, *, collection: bool = False) -> str:
         """The absolute path of a resource, percent-encoded; a collection's ends with a slash."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from partwise.errors import Failure
+from partwise.errors import Failure, QuotaExceeded
 
 Path = tuple[str, ...]
 
@@ -54,6 +54,36 @@ class Lock(NamedTuple):
 #: Names of stored properties in Clark notation; the value of a dead property is its whole element as text, of a live one
 #: that is kept (``{DAV:}getcontenttype``, ``{DAV:}displayname`` …) what the action that sets it writes.
 Properties = Mapping[str, str]
+
+
+class Mark(NamedTuple):
+    """How far somebody knows what happened below a collection.
+
+    ``place`` names the collection and this memory of it; ``number`` grows. ``shallow``: only the collection's own members
+    are known. ``floor``, while the first answer is not complete: what was gone up to it need not be remembered.
+    """
+
+    place: str
+    number: int
+    shallow: bool = False
+    floor: int | None = None
+
+
+class Change(NamedTuple):
+    """A member that is new or has changed, or is gone. Members are ``compared`` of every collection but a link to one."""
+
+    path: Path
+    collection: bool
+    gone: bool
+    compared: bool
+
+
+class Changes(NamedTuple):
+    """Oldest first, each path once; ``mark`` is where to go on, ``more`` tells that there are others already."""
+
+    changes: Sequence[Change]
+    mark: Mark
+    more: bool
 
 
 class Exists(Exception):
@@ -104,6 +134,27 @@ class Published:
 
     created: bool
     resource: Resource
+
+
+class Quota(NamedTuple):
+    """The most bytes that all files below a collection may have together, and those they have (RFC 4331)."""
+
+    limit: int
+    used: int
+
+    @property
+    def left(self) -> int:
+        """Bytes that can still come; never negative."""
+        return max(0, self.limit - self.used)
+
+
+def quota_exceeded(quota: Quota) -> QuotaExceeded:
+    """The same words for whoever finds out."""
+    return QuotaExceeded(
+        f"This does not fit into the quota of {quota.limit} bytes, of which {quota.left} are left;"
+        " delete something, or ask for more room.",
+        limit=quota.limit,
+    )
 
 
 class OpenFile(Protocol):
@@ -174,8 +225,9 @@ class Store(Protocol):
         Each is atomic: a reader sees the old contents or the new, never a part. **Durable when this returns**: bytes,
         names and the collections made for them survive a power cut. ``check``, the parent and the kind of the target are
         judged again in one critical section that holds across all writers of the store. Answers: Published; or
-        ParentMissing, WrongKind (a collection stands there), what ``check`` raised, OutOfSpace, TryAgain. An upload that
-        was refused is aborted; the others are not concerned. When a sync fails, nothing of the group is acknowledged.
+        ParentMissing, WrongKind (a collection stands there), what ``check`` raised, OutOfSpace, QuotaExceeded, TryAgain. An
+        upload that was refused is aborted; the others are not concerned. When a sync fails, nothing of the group is
+        acknowledged.
         """
 
     def make_collection(self, path: Path, check: Check, properties: Properties | None = None) -> None:
@@ -238,8 +290,35 @@ class Store(Protocol):
     def unlock(self, token: str) -> bool:
         """End a lock; False if there was none."""
 
+    def quota(self, path: Path) -> Quota | None:
+        """Of all quotas that cover a collection the one with the least left; ``None`` if none does.
+
+        It need not exist yet. What would make a quota's files larger than its limit is refused by :meth:`publish`,
+        :meth:`copy` and :meth:`move` with QuotaExceeded, judged in the critical section. Files that somebody else placed or
+        removed are found within minutes.
+        """
+
+    def compare(self, path: Path, infinite: bool) -> Iterator[None]:
+        """Take note of what has changed below a collection, in small steps; :meth:`changes` knows it after the last.
+
+        Whoever changed it, also behind the store's back and while nobody looked. ``infinite``: all descendants, but for
+        those under a link to a collection; else the members alone. Nothing is held between two steps. Raises NotFound.
+        """
+
+    def changes(self, path: Path, infinite: bool, since: Mark | None, most: int) -> Changes:
+        """What :meth:`compare` noted below a collection after a mark, at most so much; ``None``: all that is there.
+
+        ``most=0`` asks for the mark alone, of somebody who knows everything. A file counts as changed with its entity tag,
+        everything with its stored properties. Members of a collection that is gone are not told. A mark holds across
+        restarts. Raises NotFound; InvalidSyncToken for a mark that was not given out for this collection, or is older than
+        what is remembered.
+        """
+
     def free_space(self) -> int | None:
         """Bytes that can still be stored; ``None`` if nobody knows."""
+
+    def used_space(self) -> int | None:
+        """Bytes that are in use on the store's medium, by whomever; ``None`` if nobody knows."""
 
     def state_folder(self) -> str:
         """A folder on stable storage for the server's own state, unreachable by clients."""

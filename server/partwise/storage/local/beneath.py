@@ -76,6 +76,8 @@ class Directories:
     def __init__(self, root: Root) -> None:
         self.root = root
         self._open: dict[Path, int] = {(): root.descriptor}
+        #: Where the links lead that were followed.
+        self._linked: dict[Path, Path] = {}
 
     def __enter__(self) -> Directories:
         return self
@@ -118,7 +120,21 @@ class Directories:
         canonical = self.root.canonical(path)
         if canonical == path:
             raise NotFound("There is nothing under this address.")
+        self._linked[path] = canonical
         return os.dup(self.open(canonical))
+
+    def canonical(self, path: Path) -> Path:
+        """The path of a collection, links resolved as far as it exists."""
+        for length in range(len(path), 0, -1):
+            try:
+                self.open(path[:length])
+            except (NotFound, NotAllowed):
+                continue
+            for known in range(length, 0, -1):
+                if path[:known] in self._linked:
+                    return self._linked[path[:known]] + path[known:]
+            break
+        return path
 
     def make(self, path: Path) -> tuple[int, bool]:
         """Open the directory, or make it (its parent must exist). The bool tells whether it was made."""

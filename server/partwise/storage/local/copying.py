@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from typing import NamedTuple, cast
 
 from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Failed, Path, Resource
-from partwise.storage.local.staging import LocalUpload, Staging, space_or_raise
+from partwise.storage.local.durable import sync_all
+from partwise.storage.local.failures import not_durable
+from partwise.storage.local.staging import NO_SPACE, Staging, space_or_raise
 from partwise.storage.local.tree import LocalTree
 
 #: Bytes that one call of copy_file_range(2) may copy; on some file systems they share their blocks.
@@ -17,6 +21,42 @@ _READ = 1024 * 1024
 
 # What copy_file_range(2) says where it cannot do it.
 _UNABLE = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: A copied directory must stay writable for us, or it could not be moved to its place.
+_OURS = 0o700
+
+
+Steps = Generator[tuple[Resource, bool], None, None]
+
+
+class Copied(NamedTuple):
+    """A durable copy: its name in staging, and the entity tag of the file that it was made of."""
+
+    name: str
+    etag: str | None
+
+
+def copy(tree: LocalTree, staging: Staging, source: Resource, infinite: bool, failed: Failed) -> Copied:
+    """Copy what is at ``source.path`` into staging.
+
+    Modification times and permissions are kept. Raises NotFound, also when it is of another kind now, NotAllowed, OutOfSpace,
+    TryAgain or OSError, and leaves nothing then.
+    """
+    name = staging.name()
+    try:
+        if not source.collection:
+            return Copied(name, _copy_file(tree, source.path, name, staging.descriptor, durable=True).etag)
+        _copy_tree(tree, staging, source.path, name, infinite, failed)
+        _durable(sync_all, staging.descriptor)
+    except BaseException as error:
+        staging.remove(name)
+        if isinstance(error, OSError):
+            raise space_or_raise(error) from None
+        raise
+    return Copied(name, None)
 
 
 def copy_contents(source: int, destination: int) -> None:
@@ -35,79 +75,82 @@ def copy_contents(source: int, destination: int) -> None:
             view = view[os.write(destination, view) :]
 
 
-def copy_file(tree: LocalTree, staging: Staging, path: Path) -> LocalUpload:
-    """A sealed upload with the contents and the modification time of a file. Raises NotFound, OutOfSpace."""
-    file = tree.open(path)
-    upload = LocalUpload(staging)
+def _copy_tree(tree: LocalTree, staging: Staging, source: Path, name: str, infinite: bool, failed: Failed) -> None:
+    with contextlib.ExitStack() as top:
+        descriptor = _make_folder(tree, source, name, staging.descriptor)
+        copied = [(source, descriptor)]
+        # Whatever is still open at the end.
+        top.callback(_close, copied)
+        if infinite:
+            steps = top.enter_context(contextlib.closing(cast(Steps, tree.steps(source))))
+            _copy_members(tree, steps, copied, failed)
+
+
+def _durable(sync: Callable[[int], None], descriptor: int) -> None:
     try:
-        upload.fill(lambda descriptor: copy_contents(file.fileno(), descriptor), file.resource.size)
-        upload.seal(file.resource.modified_ns)
-    except BaseException:
-        upload.abort()
-        raise
-    finally:
-        file.close()
-    return upload
+        sync(descriptor)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise
+        raise not_durable(error) from None
 
 
-def copy_tree(tree: LocalTree, staging: Staging, source: Path, infinite: bool, failed: Failed) -> str:
-    """A folder in staging with copies of all members; its name there. Raises OutOfSpace, and leaves nothing then."""
-    name = staging.name()
-    os.mkdir(name, dir_fd=staging.descriptor)
-    if not infinite:
-        return name
-    try:
-        _copy_members(tree, staging, source, name, failed)
-    except BaseException:
-        staging.remove(name)
-        raise
-    return name
+def _close(copied: list[tuple[Path, int]]) -> None:
+    for _, descriptor in copied:
+        os.close(descriptor)
 
 
-def _copy_members(tree: LocalTree, staging: Staging, source: Path, name: str, failed: Failed) -> None:
-    copied: list[tuple[Path, int]] = [(source, os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=staging.descriptor))]
+def _copy_members(tree: LocalTree, steps: Steps, copied: list[tuple[Path, int]], failed: Failed) -> None:
+    """``copied`` holds the copies of the collections that the walk is in, from the source on, and their descriptors."""
     left_out: Path | None = None
-    members: Iterator[Resource] = tree.walk(source)
-    try:
-        for member in members:
-            path = member.path
-            if left_out is not None and path[: len(left_out)] == left_out:
-                continue
-            left_out = None
-            while path[:-1] != copied[-1][0]:
-                os.close(copied.pop()[1])
-            try:
-                _copy_member(tree, member, copied)
-            except (NotFound, NotAllowed) as failure:
-                if isinstance(failure, NotFound):
-                    continue  # gone since it was listed: a copy of now does not have it
-                left_out = path
-                failed(path, failure)
-            except OSError as error:
-                raise space_or_raise(error) from None
-    finally:
-        getattr(members, "close", lambda: None)()
-        for _, descriptor in copied:
-            os.close(descriptor)
+    for member, repeated in steps:
+        path = member.path
+        if left_out is not None and path[: len(left_out)] == left_out:
+            continue
+        left_out = None
+        while path[:-1] != copied[-1][0]:
+            os.close(copied.pop()[1])
+        try:
+            if repeated:
+                raise NotAllowed("The link leads to a collection that another link led to already; copy it by itself.")
+            _copy_member(tree, member, copied)
+        except NotFound:
+            # Gone since it was listed: a copy of now does not have it.
+            left_out = path
+        except NotAllowed as failure:
+            left_out = path
+            failed(path, failure)
 
 
 def _copy_member(tree: LocalTree, member: Resource, copied: list[tuple[Path, int]]) -> None:
     directory, name = copied[-1][1], member.path[-1]
     if member.collection:
-        # A collection whose members cannot be listed must not be copied as an empty one.
-        tree.members(member.path)
-        os.mkdir(name, dir_fd=directory)
-        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-        copied.append((member.path, below))
-        return
-    file = tree.open(member.path)
-    try:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        descriptor = os.open(name, flags, os.stat(file.fileno()).st_mode & 0o777, dir_fd=directory)
+        copied.append((member.path, _make_folder(tree, member.path, name, directory)))
+    else:
+        _copy_file(tree, member.path, name, directory)
+
+
+def _make_folder(tree: LocalTree, source: Path, name: str, directory: int) -> int:
+    """An empty copy of a collection; its descriptor."""
+    mode = tree.permissions(source) & 0o777 | _OURS
+    # A collection whose members cannot be listed must not be copied as an empty one.
+    cast(Steps, tree.members(source)).close()
+    os.mkdir(name, _OURS, dir_fd=directory)
+    descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+    os.fchmod(descriptor, mode)
+    return descriptor
+
+
+def _copy_file(tree: LocalTree, source: Path, name: str, directory: int, *, durable: bool = False) -> Resource:
+    """What was copied."""
+    with contextlib.closing(tree.open(source)) as file:
+        descriptor = os.open(name, _NEW, 0o600, dir_fd=directory)
         try:
             copy_contents(file.fileno(), descriptor)
             os.utime(descriptor, ns=(file.resource.modified_ns, file.resource.modified_ns))
+            os.fchmod(descriptor, os.stat(file.fileno()).st_mode & 0o777)
+            if durable:
+                _durable(os.fsync, descriptor)
         finally:
             os.close(descriptor)
-    finally:
-        file.close()
+        return file.resource

@@ -33,9 +33,16 @@ def sync(descriptors: Sequence[int], file_system: int) -> None:
     sync failed; the data must then be given up, since a second sync would report success for pages that were dropped.
     """
     if len(descriptors) >= _SYNCFS_FROM and _syncfs is not None:
-        if _syncfs(file_system) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
+        sync_all(file_system)
         return
     for descriptor in descriptors:
         os.fsync(descriptor)
+
+
+def sync_all(file_system: int) -> None:
+    """As :func:`sync`, for everything that was written to the file system before. Raises OSError."""
+    if _syncfs is None:
+        os.sync()
+    elif _syncfs(file_system) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

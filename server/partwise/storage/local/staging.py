@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 from partwise.errors import OutOfSpace
+from partwise.storage.local.exchange import exchange
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,12 @@ IN_MEMORY = 256 * 1024
 #: A body from this size on syncs its own data before it joins a group, so as not to hold up the small ones.
 SYNCS_ITSELF = 4 * 1024 * 1024
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def space_or_raise(error: OSError) -> OutOfSpace:
     """The meaning of a failed write, if it is a full disk; any other error is raised again."""
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return OutOfSpace("There is no room left on the server for this item.")
     raise error
 
@@ -75,7 +76,19 @@ class Staging:
                 os.close(descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a folder of the staging folder, however deep: its folders are moved up before they are emptied."""
+        """Remove what has this name in the staging folder, if anything.
+
+        A folder may be however deep: its folders are moved up before they are emptied. What cannot be removed now is swept
+        at the next start.
+        """
+        try:
+            os.unlink(name, dir_fd=self.descriptor)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            # A directory, most likely; whatever else is wrong is logged below.
+            pass
         waiting = [name]
         while waiting:
             current = waiting.pop()
@@ -181,15 +194,6 @@ class LocalUpload:
         except OSError as error:
             raise space_or_raise(error) from None
 
-    def fill(self, copy: Callable[[int], None], size: int) -> None:
-        """Let ``copy`` write everything, about ``size`` bytes, to the file itself. Raises OutOfSpace."""
-        self._spill()
-        try:
-            copy(self.descriptor)
-        except OSError as error:
-            raise space_or_raise(error) from None
-        self._size = size
-
     def seal(self, modified_ns: int | None) -> None:
         if self._descriptor is None:
             self._spill()
@@ -212,14 +216,21 @@ class LocalUpload:
             os.unlink(self._name, dir_fd=self._staging.descriptor)
             self._name = None
 
-    def replace(self, directory: int, name: str) -> None:
-        """Take the place of the file under a name, atomically."""
+    def replace(self, directory: int, name: str, *, keep: bool = False) -> str | None:
+        """Take the place of the file under a name, atomically.
+
+        ``keep``: that file is in staging then, under the name that is told; ``None`` where names cannot be exchanged.
+        """
         if self._name is None:
             name_here = self._staging.name()
             self._staging.link(self.descriptor, self._staging.descriptor, name_here)
             self._name = name_here
+        if keep and exchange(self._staging.descriptor, self._name, directory, name):
+            kept, self._name = self._name, None
+            return kept
         os.replace(self._name, name, src_dir_fd=self._staging.descriptor, dst_dir_fd=directory)
         self._name = None
+        return None
 
     def abort(self) -> None:
         self._small = []

@@ -55,6 +55,11 @@ def _unknown(descriptor: int, name: str) -> int | None:
 _birth = _load()
 
 
+def tells_birth(directory: int) -> bool:
+    """Is the time of birth known on the medium of this directory? Else ``created_ns`` is a guess that changes."""
+    return _birth(directory, "") is not None
+
+
 def resource(path: Path, status: os.stat_result, directory: int, name: str = "") -> Resource:
     """A status as a resource. ``directory`` and ``name`` say where it was read: without a name of the descriptor itself.
 

@@ -81,18 +81,28 @@ class LocalTree:
         with Directories(self._root) as directories:
             return look(directories, path, existing)
 
+    def permissions(self, path: Path) -> int:
+        """The mode of what stands there. Raises NotFound."""
+        with Directories(self._root) as directories:
+            return directories.locate(path)[1].st_mode
+
     def members(self, path: Path) -> Iterator[Resource]:
         entries = self._entries(path)
         return (member for member, _ in entries)
 
     def walk(self, path: Path) -> Iterator[Resource]:
+        steps = self.steps(path)
+        return (member for member, _ in steps)
+
+    def steps(self, path: Path) -> Iterator[tuple[Resource, bool]]:
+        """As :meth:`walk`, and whether the member leads to what was entered already, so that its members are left out."""
         return self._walk(self._entries(path))
 
-    def _walk(self, entries: Iterator[Entry]) -> Iterator[Resource]:
+    def _walk(self, entries: Iterator[Entry]) -> Iterator[tuple[Resource, bool]]:
         levels, entered = [entries], set[tuple[int, int]]()
         while levels:
             for member, linked in levels[-1]:
-                yield member
+                yield member, linked in entered
                 if not member.collection or linked in entered:
                     continue
                 if linked is not None:

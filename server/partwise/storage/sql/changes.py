@@ -26,9 +26,10 @@ from sqlalchemy.dialects import sqlite
 
 from partwise.errors import OutOfSpace
 from partwise.storage.base import Lock, Path
+from partwise.storage.sql import usage
 from partwise.storage.sql.connections import chunks, compiled, meanings
 from partwise.storage.sql.lock_table import read, written
-from partwise.storage.sql.schema import LOCKS, PROPERTIES, at_or_below, key
+from partwise.storage.sql.schema import INTENTS, LOCKS, PROPERTIES, at_or_below, key
 from partwise.storage.sql.shared_number import SharedNumber
 
 #: Rows written by one statement at most; a power of two.
@@ -77,8 +78,14 @@ class Changes:
         self._run(update(PROPERTIES).where(at_or_below(place, source)).values(path=_elsewhere(source, destination)))
 
     def copy_tree(self, source: Path, destination: Path, infinite: bool, without: Collection[str]) -> None:
-        """As :meth:`move_tree`, but the source keeps them. ``infinite``: those of members too; ``without``: not these."""
-        self._make_way(source, destination)
+        """As :meth:`move_tree`, but the source keeps them. ``infinite``: those of members too; ``without``: not these.
+
+        Without its members, a collection's may go to one of its members.
+        """
+        if infinite or destination[: len(source)] != source or destination == source:
+            self._make_way(source, destination)
+        else:
+            self.clear_tree(destination)
         place, name = PROPERTIES.c.path, PROPERTIES.c.name
         chosen = select(_elsewhere(source, destination), name, PROPERTIES.c.value).where(
             at_or_below(place, source) if infinite else place == key(source), name.not_in(list(without))
@@ -149,6 +156,26 @@ class Changes:
         self._sweep()
         self._run(delete(LOCKS).where(at_or_below(LOCKS.c.root, path)))
 
+    # -- usage
+
+    def adjust_usage(self, added: Mapping[Path, int], removed: Mapping[Path, int]) -> None:
+        """Bytes that came into and left collections that have a row."""
+        self._run_text(usage.ADJUST, usage.adjustments(added, removed))
+
+    def count_usage(self, path: Path, counted: usage.Usage) -> None:
+        """A new row, or another one."""
+        self._run_text(usage.COUNT, (key(path), *counted))
+
+    def forget_usage(self) -> None:
+        """Nobody knows any more."""
+        self._run_text(usage.FORGET, (None,))
+
+    def begin_usage(self, dropped: Iterable[Path]) -> None:
+        """Remove rows; a new count of the others is due."""
+        for path in dropped:
+            self._run_text(usage.DROP, (key(path),))
+        self._run_text(usage.AGE, (0.0,))
+
     def _sweep(self) -> None:
         """Before the first change of locks: others must look again, and the expired go."""
         if not self._swept:
@@ -156,11 +183,17 @@ class Changes:
             self._number.unsettle()
             self._run(delete(LOCKS).where(LOCKS.c.expires <= self._now))
 
+    # -- intents
+
+    def drop_intent(self, number: int) -> None:
+        """It has been fulfilled, or was not begun."""
+        self._run(delete(INTENTS).where(INTENTS.c.id == number))
+
     def _run(self, statement: Executable) -> CursorResult[Any]:
         with meanings():
             return self._connection.execute(statement)
 
-    def _run_text(self, statement: str, values: tuple[bytes | str, ...]) -> None:
+    def _run_text(self, statement: str, values: tuple[Any, ...] | list[tuple[Any, ...]]) -> None:
         with meanings():
             self._connection.exec_driver_sql(statement, values)
 

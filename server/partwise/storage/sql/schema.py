@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sqlalchemy import Column, ColumnElement, Double, LargeBinary, MetaData, Table, Text, and_, or_
+from sqlalchemy import BigInteger, Column, ColumnElement, Double, Integer, LargeBinary, MetaData, Table, Text, and_, or_
 
 from partwise.storage.base import Path
 
@@ -33,6 +33,27 @@ LOCKS = Table(
     Column("root", LargeBinary, nullable=False, index=True),
     Column("expires", Double, nullable=False, index=True),
     Column("lock", Text, nullable=False),
+)
+
+#: What the files below a collection with a quota take, in bytes: ``counted + added - removed``. ``counted`` is ``NULL``
+#: until it is known, ``counted_at`` seconds since 1970.
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("path", LargeBinary, primary_key=True),
+    Column("counted", BigInteger),
+    Column("added", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),
+    Column("counted_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: What is about to happen to names and state together (see ``intents``); empty but for what a killed writer left.
+INTENTS = Table(
+    "intents",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("intent", Text, nullable=False),
 )
 
 

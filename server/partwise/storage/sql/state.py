@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from partwise.errors import TryAgain
 from partwise.storage.base import Lock, Path
+from partwise.storage.sql import intents
 from partwise.storage.sql.changes import Changes
 from partwise.storage.sql.connections import (
     StateBroken,
@@ -30,9 +31,12 @@ from partwise.storage.sql.connections import (
     make_engine,
     meanings,
 )
+from partwise.storage.sql.intents import Intent
 from partwise.storage.sql.lock_table import LockTable, read_all
-from partwise.storage.sql.schema import LOCKS, META, METADATA, PROPERTIES, VERSION, key
+from partwise.storage.sql.schema import INTENTS, LOCKS, META, METADATA, PROPERTIES, VERSION, key
 from partwise.storage.sql.shared_number import SharedNumber
+from partwise.storage.sql.snapshot import Snapshot
+from partwise.storage.sql.usage import ALL, Usage, rows
 
 __all__ = ["Changes", "State", "StateBroken"]
 
@@ -44,6 +48,7 @@ _ROW = (func.hex(PROPERTIES.c.path), PROPERTIES.c.name, PROPERTIES.c.value)
 _OBJECT = func.json_group_object(PROPERTIES.c.name, PROPERTIES.c.value)
 _OF_ONE = compiled(select(_OBJECT).where(PROPERTIES.c.path == bindparam("path")))
 _ALL_LOCKS = select(func.group_concat(LOCKS.c.lock, ","))
+_ALL_INTENTS = select(INTENTS.c.id, INTENTS.c.intent).order_by(INTENTS.c.id)
 _META = select(META.c.key, META.c.value)
 
 
@@ -56,6 +61,8 @@ class State:
 
     #: A random identifier of this database, made with it.
     epoch: str
+    #: What the tree looked like; in the same database.
+    snapshot: Snapshot
 
     def __init__(self, folder: str, clock: Callable[[], float] = time.time, *, most_locks: int = MOST_LOCKS) -> None:
         self._folder, self._clock, self._most_locks = folder, clock, most_locks
@@ -78,6 +85,11 @@ class State:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             self._number = SharedNumber(os.path.join(self._folder, "locks.number"))
             opened.callback(self._number.close)
+            #: Says whether :meth:`usage` has changed; odd while files are placed whose sizes are not written down yet.
+            self.usage_number = SharedNumber(os.path.join(self._folder, "usage.number"))
+            opened.callback(self.usage_number.close)
+            self._intended = SharedNumber(os.path.join(self._folder, "intents.number"))
+            opened.callback(self._intended.close)
             self._engine = make_engine(path)
             opened.callback(self._engine.dispose)
             # Open for life: the log is deleted when the last connection closes, and `descriptor` must stay the log's.
@@ -88,8 +100,11 @@ class State:
                 raise StateBroken(f"The server's state in {self._name} needs a local file system, this is none.")
             with self._begin() as connection:
                 self.epoch = self._initialise(connection)
+            self.snapshot = Snapshot(self._engine, self._begin)
             self._log = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, self._log)
+            if self.unfulfilled():
+                self._intended.unsettle()
             os.fsync(self._log)
             os.fsync(folder)
         self._table = self._number.read() | 1, LockTable(())
@@ -167,6 +182,10 @@ class State:
         with meanings(), self._asking:
             return self._driver.execute(statement, values).fetchall()[0][0]
 
+    def usage(self) -> dict[Path, Usage]:
+        """What the collections with a quota hold. Raises TryAgain."""
+        return rows(json.loads(self._ask(ALL)))
+
     @contextlib.contextmanager
     def fresh(self) -> Iterator[None]:
         """The caller is in the store's critical section, in no transaction: so an odd number is what a killed writer left."""
@@ -183,6 +202,40 @@ class State:
             changes = Changes(connection, self._number, self._clock(), self._most_locks)
             yield changes
             changes.flush()
+
+    # -- intents; the caller is in the store's critical section
+
+    def intend(self, intent: Intent) -> int:
+        """Record what is about to be done; its number. Raises OutOfSpace or TryAgain: then it must not be done."""
+        if self.interrupted():
+            raise TryAgain(
+                "The server could not finish what was interrupted before; nothing was changed. Send it again."
+            )
+        self._intended.unsettle()
+        with meanings(), self._begin() as connection:
+            return connection.execute(insert(INTENTS).values(intent=intents.written(intent))).lastrowid
+
+    @contextlib.contextmanager
+    def fulfilling(self, number: int) -> Iterator[Changes]:
+        """As :meth:`writing`; the intent is removed in the same transaction."""
+        with self.writing() as changes:
+            yield changes
+            changes.drop_intent(number)
+        self._intended.settle()
+
+    def interrupted(self) -> bool:
+        """May there be an intent that its writer did not fulfil? Asks no database."""
+        return bool(self._intended.read() & 1)
+
+    def unfulfilled(self) -> list[tuple[int, Intent]]:
+        """Intents whose writers came no further. Raises TryAgain."""
+        with meanings(), self._engine.connect() as connection:
+            return [(number, intents.read(text)) for number, text in connection.execute(_ALL_INTENTS)]
+
+    def no_more_intents(self) -> None:
+        """All have been fulfilled."""
+        if self.interrupted():
+            self._intended.settle()
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:

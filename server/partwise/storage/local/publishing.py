@@ -1,0 +1,206 @@
+"""Uploads appear in the tree: the one way in for every byte stored."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from partwise.errors import Failure, TryAgain
+from partwise.storage.base import Path, Properties, Publication, Published, Resource
+from partwise.storage.local.beneath import Directories
+from partwise.storage.local.durable import sync
+from partwise.storage.local.failures import not_durable, placing
+from partwise.storage.local.medium import Medium
+from partwise.storage.local.names import Name, Site, collection_in_the_way, make_parent, writable
+from partwise.storage.local.recovery import CREATED
+from partwise.storage.local.staging import LocalUpload
+from partwise.storage.local.status import resource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What was done for one publication.
+
+    ``name`` is where it stands, ``before`` what stood there; ``kept`` that file's name in staging, if it can be given back.
+    """
+
+    published: Published
+    name: Name
+    before: Resource | None = None
+    kept: str | None = None
+
+    def undo(self, medium: Medium) -> None:
+        """Raises OSError."""
+        if self.kept is not None:
+            Name(medium.staging.descriptor, self.kept).rename(self.name)
+        elif self.before is None:
+            os.unlink(self.name.name, dir_fd=self.name.parent)
+
+
+def publish(medium: Medium, publications: Sequence[Publication]) -> list[Published | Failure]:
+    """See ``storage.base.Store.publish``."""
+    uploads = [local(publication) for publication in publications]
+    kept: list[str] = []
+    try:
+        try:
+            sync([upload.descriptor for upload in uploads if not upload.synced], medium.staging.descriptor)
+        except OSError as error:
+            raise not_durable(error) from None
+        with Directories(medium.root) as directories:
+            site = Site(directories)
+            with medium.quotas.section() as site.ledger:
+                known = medium.state.properties([publication.path for publication in publications])
+                answers = [_try(publication, site, known) for publication in publications]
+                kept = [answer.kept for answer in answers if isinstance(answer, Placed) and answer.kept is not None]
+                results, relied = _follow(medium, publications, answers, known, site)
+            # If that fails, the names may or may not survive a power cut: nobody is told that they do.
+            medium.sync(site.descriptors(), state=relied)
+        return results
+    except Failure as failure:
+        return [failure] * len(publications)
+    finally:
+        for name in kept:
+            medium.discard(name)
+        for upload in uploads:
+            try:
+                upload.close()
+            except OSError:
+                log.exception("a staged file could not be given back")
+
+
+def _try(publication: Publication, site: Site, known: Mapping[Path, Properties]) -> Placed | Failure:
+    try:
+        return place(publication, site, known.get(publication.path, {}))
+    except Failure as failure:
+        return failure
+    except OSError as error:
+        try:
+            return placing(error)
+        except OSError:
+            return not_durable(error)
+
+
+def place(publication: Publication, site: Site, has: Properties) -> Placed:
+    """Give an upload its name. ``has``: the stored properties of that name. Raises a Failure or OSError.
+
+    Most names are new: so it is tried as one, and looked at only if something stands there.
+    """
+    if not publication.path:
+        raise collection_in_the_way()
+    try:
+        publication.check(None)
+        return _place_new(publication, site)
+    except (FileExistsError, Failure) as hindrance:
+        existing = writable(site.directories, publication.path)
+        if existing is None:
+            if isinstance(hindrance, Failure):
+                raise
+            raise TryAgain("Somebody else changed this name at the same moment. Send it again.") from None
+    return _replace(publication, existing, site, has)
+
+
+def _place_new(publication: Publication, site: Site) -> Placed:
+    upload, path = local(publication), publication.path
+    with _accounted(site, path, upload, 0):
+        name = Name(make_parent(publication, site), path[-1])
+        upload.link(name.parent, name.name)
+    site.touched.add(path[:-1])
+    return Placed(Published(True, resource(path, os.fstat(upload.descriptor), upload.descriptor)), name)
+
+
+def _replace(publication: Publication, existing: tuple[Path, os.stat_result], site: Site, has: Properties) -> Placed:
+    upload, path = local(publication), publication.path
+    canonical, status = existing
+    name = Name(site.directories.open(canonical[:-1]), canonical[-1])
+    before = resource(path, status, name.parent, name.name)
+    publication.check(before)
+    os.fchmod(upload.descriptor, stat.S_IMODE(status.st_mode))
+    # Only where the state must follow can there be a need to give the old contents back.
+    keep = CREATED not in has or bool(_changes(publication, has))
+    with _accounted(site, canonical, upload, status.st_size):
+        kept = upload.replace(name.parent, name.name, keep=keep)
+    site.touched.add(canonical[:-1])
+    published = Published(False, resource(path, os.fstat(upload.descriptor), upload.descriptor))
+    return Placed(published, name, before, kept)
+
+
+@contextlib.contextmanager
+def _accounted(site: Site, path: Path, upload: LocalUpload, old: int) -> Iterator[None]:
+    """The block places an upload where ``old`` bytes stood. Raises QuotaExceeded before it."""
+    ledger = site.ledger
+    if ledger is None or not ledger.active:
+        yield
+        return
+    place = (*site.directories.canonical(path[:-1]), path[-1])
+    shift = ledger.replacing(place, os.fstat(upload.descriptor).st_size, old)
+    yield
+    ledger.record(shift)
+
+
+def _changes(publication: Publication, has: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value for name, value in publication.properties.items() if has.get(name) != value}
+
+
+def _follow(
+    medium: Medium,
+    publications: Sequence[Publication],
+    answers: Sequence[Placed | Failure],
+    known: Mapping[Path, Properties],
+    site: Site,
+) -> tuple[list[Published | Failure], bool]:
+    """Write what changes in the stored properties of what was placed; True if somebody relies on it being durable."""
+    cleared = list(medium.state.properties(site.made)) if site.made else []
+    changed: dict[int, dict[str, str | None]] = {}
+    # As they will be, for a name that is given more than once.
+    current: dict[Path, Mapping[str, str | None]] = {}
+    relied = False
+    for index, (publication, answer) in enumerate(zip(publications, answers, strict=True)):
+        if isinstance(answer, Failure):
+            continue
+        has = current.get(publication.path, known.get(publication.path, {}))
+        if answer.before is None and has:
+            cleared.append(publication.path)
+            has = {}
+        changes = _changes(publication, has)
+        relied = relied or bool(changes)
+        if answer.before is not None and CREATED not in has:
+            changes[CREATED] = str(answer.before.created_ns)
+        if changes:
+            changed[index] = changes
+        current[publication.path] = {**has, **changes}
+    results = [answer if isinstance(answer, Failure) else answer.published for answer in answers]
+    if cleared or changed:
+        try:
+            with medium.state.writing() as state:
+                state.clear(cleared)
+                for index, changes in changed.items():
+                    state.set_properties(publications[index].path, changes)
+        except Failure as failure:
+            if site.ledger is not None:
+                site.ledger.doubt()
+            concerned = {*cleared, *(publications[index].path for index in changed)}
+            # From the last on: a name may have been given more than once.
+            for index in reversed(range(len(answers))):
+                answer = answers[index]
+                if isinstance(answer, Placed) and publications[index].path in concerned:
+                    _undo(medium, answer)
+                    results[index] = failure
+    return results, relied
+
+
+def _undo(medium: Medium, placed: Placed) -> None:
+    try:
+        placed.undo(medium)
+    except OSError:
+        log.exception("contents whose properties could not be written stay")
+
+
+def local(publication: Publication) -> LocalUpload:
+    assert isinstance(publication.upload, LocalUpload), "an upload is published by the store that staged it"
+    return publication.upload

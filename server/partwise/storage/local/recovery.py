@@ -1,0 +1,109 @@
+"""Names and state that belong together, also after a kill between the two: what an intent means, and how it is finished."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from partwise.errors import Failure, NotAllowed, NotFound
+from partwise.storage.base import Lock
+from partwise.storage.local.beneath import Directories
+from partwise.storage.local.staging import Staging
+from partwise.storage.sql.intents import Identity, Intent, Verb
+from partwise.storage.sql.state import Changes, State
+
+log = logging.getLogger(__name__)
+
+#: Kept by the store: when a file whose contents were replaced was made, in nanoseconds since 1970.
+CREATED = "{DAV:}creationdate"
+
+
+def identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def standing(directories: Directories, path: tuple[str, ...]) -> Identity | None:
+    """What stands under the name itself, a link not followed."""
+    try:
+        return identity(directories.status(path))
+    except (NotFound, NotAllowed):
+        return None
+
+
+def carry_out(intent: Intent, state: Changes, below: Sequence[Lock]) -> None:
+    """What an intent changes in the state. ``below``: the locks below the destination."""
+    if intent.verb is Verb.DELETE:
+        state.clear_tree(intent.source)
+        state.drop_locks_in(intent.source)
+        return
+    if intent.verb is Verb.MOVE:
+        state.drop_locks_in(intent.source)
+    for lock in below:
+        state.drop_lock(lock.token)
+    if intent.verb is Verb.MOVE:
+        state.move_tree(intent.source, intent.destination)
+    else:
+        state.copy_tree(intent.source, intent.destination, intent.infinite, (CREATED,))
+
+
+def recover(state: State, directories: Directories, staging: Staging) -> list[str]:
+    """Finish or forget what writers that were killed had begun; names in staging of what is to be discarded then.
+
+    The caller is in the critical section. What cannot be finished now, because the disk is full, is left to the next writer.
+    """
+    trash: list[str] = []
+    try:
+        for number, intent in state.unfulfilled():
+            done = _finished(intent, directories, staging, trash)
+            with state.fulfilling(number) as changes:
+                if done is not None:
+                    carry_out(done, changes, state.locks_below(done.destination))
+            log.warning("a %s that was interrupted has been %s", intent.verb, "dropped" if done is None else "finished")
+        state.no_more_intents()
+    except Failure as failure:
+        log.error("what was interrupted cannot be finished yet: %s", failure)
+    return trash
+
+
+def _finished(intent: Intent, directories: Directories, staging: Staging, trash: list[str]) -> Intent | None:
+    """What has happened to the names, or does now; ``None`` if nothing has."""
+    source = standing(directories, intent.source)
+    match intent.verb:
+        case Verb.DELETE:
+            return None if source == intent.identity else intent
+        case Verb.MOVE:
+            return intent if _moved(intent, source, directories, staging, trash) else None
+        case Verb.COPY:
+            found = standing(directories, intent.destination)
+            if found is None and intent.replaced is not None:
+                # It had been taken away, and the copy died with its maker.
+                return Intent(Verb.DELETE, intent.destination, intent.destination, intent.replaced)
+            return intent if found == intent.identity else None
+
+
+def _moved(
+    intent: Intent, source: Identity | None, directories: Directories, staging: Staging, trash: list[str]
+) -> bool:
+    found = standing(directories, intent.destination)
+    if source != intent.identity:
+        if source is not None and source == intent.replaced:
+            # Both were exchanged, and what was replaced is still there under the name of the source.
+            trash.append(staging.name())
+            return _rename(directories.open(intent.source[:-1]), intent.source[-1], staging.descriptor, trash[-1])
+        # An inode may have changed with the name (overlayfs). Two names of one file: the move is the end of the first.
+        return found is not None and (found == intent.identity or found != intent.replaced)
+    if found is None and intent.replaced is not None:
+        # What was replaced had been taken away.
+        names = [(directories.open(path[:-1]), path[-1]) for path in (intent.source, intent.destination)]
+        return _rename(*names[0], *names[1])
+    return False
+
+
+def _rename(directory: int, name: str, other_directory: int, other_name: str) -> bool:
+    try:
+        os.rename(name, other_name, src_dir_fd=directory, dst_dir_fd=other_directory)
+    except OSError as error:
+        log.error("what was interrupted could not be finished: %s", os.strerror(error.errno or 0))
+        return False
+    return True
