@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.listing import SMALL_TREE, Listed, TreeSizes, listings, listings_text
 from benchmarks.peers import PARTWISE, PEERS
 from benchmarks.report import Section, as_json, failed, section_text
 from benchmarks.scale import LIMIT, SMALL_SCALE, Peak, ScaleSizes, scale, scale_text
@@ -32,7 +33,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each workload (3)")
     parser.add_argument("--small", action="store_true", help="smaller sizes, for a quick look")
-    parser.add_argument("--scale", action="store_true", help="measure peak memory instead; exit code 1 above the limit")
+    parser.add_argument("--scale", action="store_true", help="measure memory instead; exit code 1 above a limit")
     parser.add_argument("--folder", type=Path, help="where to put the data (a temporary folder); 7 GiB for --scale")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     options = parser.parse_args(arguments)
@@ -71,11 +72,13 @@ def _say(text: str) -> None:
     print(f"  ... {text}", file=sys.stderr, flush=True)
 
 
-def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[Section], list[Peak]]:
+def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[Section], list[Peak], list[Listed]]:
     if options.scale:
         peaks = scale(SMALL_SCALE if options.small else ScaleSizes(), folder, _say)
         print(f"\n{scale_text(peaks)}", flush=True)
-        return [], peaks
+        listed = listings(SMALL_TREE if options.small else TreeSizes(), folder, _say)
+        print(f"\n{listings_text(listed)}", flush=True)
+        return [], peaks, listed
     print(f"\n{_DURABLE}", flush=True)
     sections: list[Section] = []
     for name in options.workloads or WORKLOADS:
@@ -83,7 +86,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[Section], 
         done = WORKLOADS[name](SMALL if options.small else Sizes(), folder, options.rounds, _say)
         print("".join(f"\n{section_text(section)}\n" for section in done), end="", flush=True)
         sections += done
-    return sections, []
+    return sections, [], []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,13 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         header = _header(folder)
         print("\n".join(f"{name}: {value}" for name, value in header.items()), flush=True)
-        sections, peaks = _measure(options, folder)
+        sections, peaks, listed = _measure(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if options.json is not None:
-        record = as_json(header, sections) | {"scale": [asdict(peak) for peak in peaks], "limit": LIMIT}
+        scaled = {
+            "scale": [asdict(peak) for peak in peaks],
+            "limit": LIMIT,
+            "listing": [asdict(line) for line in listed],
+        }
+        record = as_json(header, sections) | scaled
         options.json.write_text(json.dumps(record, indent=2) + "\n")
-    return 1 if failed(sections) or not all(peak.within for peak in peaks) else 0
+    return 1 if failed(sections) or not all(line.within for line in (*peaks, *listed)) else 0
 
 
 if __name__ == "__main__":

@@ -33,10 +33,14 @@ _RESPONSE_END = re.compile(rb"</(?:[\w.-]+:)?response>")
 
 @dataclass(slots=True)
 class Tally:
-    """``units`` (items, requests, D:response elements or bytes) in ``seconds``; what was ``wrong``, and how often."""
+    """``units`` (items, requests, D:response elements or bytes) in ``seconds``; what was ``wrong``, and how often.
+
+    ``first_byte``: seconds until the first byte of the answer, where a job measures that.
+    """
 
     units: int = 0
     seconds: float = 0.0
+    first_byte: float = 0.0
     wrong: Counter[str] = field(default_factory=Counter)
 
 
@@ -72,7 +76,8 @@ def drive(
     tally = Tally()
     start = last = time.perf_counter()
     with selectors.DefaultSelector() as selector:
-        for first, _ in zip(requests, range(connections), strict=False):
+        # In this order: the other way round one request would be taken and never sent.
+        for _, first in zip(range(connections), requests, strict=False):
             line = _Line(_connect(port))
             line.connection.sendall(first)
             selector.register(line.connection, selectors.EVENT_READ, line)
@@ -141,6 +146,57 @@ def propfind(
     head = request("PROPFIND", target, port, len(body), Depth=depth, Content_Type="application/xml")
     counter = _ResponseCounter(members + 1)
     return drive(port, connections, iter([head + body] * requests), seconds, counter.count)
+
+
+_ASKED = {
+    "prop": b"<D:prop><D:resourcetype/><D:getcontentlength/><D:getlastmodified/><D:getetag/></D:prop>",
+    "allprop": b"<D:allprop/>",
+}
+
+
+def listing(port: int, target: str, asked: str, depth: str, members: int, marked: int, value: int) -> Tally:
+    """One PROPFIND; units are D:response elements, of which there must be ``members`` and the target.
+
+    ``marked`` of them must show the property that :func:`proppatch` set, of ``value`` bytes.
+    """
+    body = b'<?xml version="1.0"?><D:propfind xmlns:D="DAV:">' + _ASKED[asked] + b"</D:propfind>"
+    head = request("PROPFIND", target, port, len(body), Depth=depth, Content_Type="application/xml")
+    tally, response = Tally(), Response()
+    with _connect(port) as connection:
+        start = time.perf_counter()
+        connection.sendall(head + body)
+        data = connection.recv(BLOCK)
+        tally.first_byte = time.perf_counter() - start
+        try:
+            while not response.feed(data):
+                data = connection.recv(BLOCK)
+            tally.seconds = time.perf_counter() - start
+            tally.units = _ResponseCounter(members + 1).count(response)
+        except (WrongResponse, OSError) as error:
+            tally.wrong[str(error)] += 1
+            return tally
+    if (shown := response.body.count(b"x" * value)) != marked:
+        tally.wrong[f"{shown} dead properties in place of {marked}"] += 1
+    return tally
+
+
+def proppatch(port: int, targets: list[str], size: int, connections: int) -> Tally:
+    """One dead property of ``size`` bytes on each target; units are requests."""
+    body = (
+        b'<?xml version="1.0"?><D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><m:mark xmlns:m="urn:marks">'
+        + b"x" * size
+        + b"</m:mark></D:prop></D:set></D:propertyupdate>"
+    )
+    requests = [
+        request("PROPPATCH", target, port, len(body), Content_Type="application/xml") + body for target in targets
+    ]
+    return drive(port, connections, iter(requests), PATIENCE, _patched)
+
+
+def _patched(response: Response) -> int:
+    if response.status != 207 or b" 200 OK" not in response.body:
+        raise WrongResponse(f"status {response.status}")
+    return 1
 
 
 class _ResponseCounter:
@@ -276,14 +332,17 @@ def get_large(port: int, target: str, size: int) -> Tally:
 
 
 JOBS: dict[str, Callable[..., Tally]] = {
-    job.__name__: job for job in (puts, propfind, batch, batch_large, put_large, get_large)
+    job.__name__: job for job in (puts, propfind, listing, proppatch, batch, batch_large, put_large, get_large)
 }
 
 
 def main() -> int:
     job: dict[str, Any] = json.load(sys.stdin)
     tally = JOBS[job.pop("job")](**job)
-    json.dump({"units": tally.units, "seconds": tally.seconds, "wrong": dict(tally.wrong)}, sys.stdout)
+    json.dump(
+        {"units": tally.units, "seconds": tally.seconds, "first_byte": tally.first_byte, "wrong": dict(tally.wrong)},
+        sys.stdout,
+    )
     return 0
 
 

@@ -67,8 +67,15 @@ class Running:
 
     def peak_memory(self) -> int:
         """Bytes that were resident at most so far (VmHWM, Linux)."""
+        return self._status("VmHWM:")
+
+    def memory(self) -> int:
+        """Bytes that are resident now (VmRSS, Linux)."""
+        return self._status("VmRSS:")
+
+    def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        line = next(line for line in status.splitlines() if line.startswith(name))
         return int(line.split()[1]) * 1024
 
 

@@ -58,7 +58,7 @@ def run_job(job: str, **parameters: Any) -> Tally:
     if done.returncode != 0:
         raise Wrong(f"{job}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
     record = json.loads(done.stdout)
-    return Tally(record["units"], record["seconds"], Counter(record["wrong"]))
+    return Tally(**record | {"wrong": Counter(record["wrong"])})
 
 
 def rate(tally: Tally, scale: float = 1.0) -> float:
