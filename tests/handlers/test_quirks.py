@@ -443,3 +443,20 @@ async def test_joplin_makes_every_etag_not_match(client: Client) -> None:
 async def test_other_bad_conditions_are_still_refused(client: Client, field: str) -> None:
     answer = await send(client, f"PUT /1.md HTTP/1.1\nHost: {{host}}\nIf-None-Match: {field}\nContent-Length: 0")
     assert answer.status == 400
+
+
+async def test_webdavclient3_sends_its_token_with_every_request(client: Client) -> None:
+    """Also with a HEAD of the parent, which the lock does not cover; other clients get their 412."""
+    await client.request("MKCOL", "/c")
+    token = (await client.request("LOCK", "/c/a", _LOCKINFO)).headers["Lock-Token"]
+    told = {"If": f"({token})"}
+    for method in ("HEAD", "GET", "PROPFIND"):
+        assert (await client.request(method, "/c/", **told)).status == 412
+        assert (await client.request(method, "/c/", User_Agent="python-requests/2.32.3", **told)).status in (200, 207)
+    assert (await client.request("PUT", "/c/b", b"x", User_Agent="python-requests/2.32.3", **told)).status == 412
+
+
+_LOCKINFO = (
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
+    b"<D:locktype><D:write/></D:locktype></D:lockinfo>"
+)

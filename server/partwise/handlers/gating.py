@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from partwise.actions.gate import UNCONDITIONAL, Gate
 from partwise.actions.properties import View
@@ -14,6 +14,7 @@ from partwise.handlers.context import Call
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.if_header import parse_if
 from partwise.protocol.paths import Path, Target, authority
+from partwise.protocol.quirks import sends_if_everywhere
 
 
 def gate_of(call: Call, conditions: Conditions | None = None, *, overwrite: bool = True) -> Gate:
@@ -42,6 +43,13 @@ def _path(tagged: Target) -> Path:
 def unconditional(call: Call) -> Gate:
     """As :func:`gate_of`, without the conditions of HTTP."""
     return gate_of(call, UNCONDITIONAL)
+
+
+def reading(call: Call) -> Gate | None:
+    """The gate of a request that changes nothing; ``None`` where it has no ``If``, or one without meaning."""
+    if call.header("If") is None or sends_if_everywhere(call.header(hdrs.USER_AGENT)):
+        return None
+    return unconditional(call)
 
 
 def view_of(call: Call) -> View:

@@ -19,7 +19,7 @@ from partwise.actions.read import Representation, judge, represent
 from partwise.errors import NotFound
 from partwise.handlers.answer import PAGE_HEADERS
 from partwise.handlers.context import Call
-from partwise.handlers.gating import unconditional
+from partwise.handlers.gating import reading
 from partwise.handlers.single_item import asked_item, single_item
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.conditions import Conditions
@@ -36,7 +36,7 @@ async def get(call: Call) -> web.StreamResponse:
     """A file, whole or in parts; a collection as a page for a person."""
     call.require_read()
     conditions = Conditions.parse(call.header)
-    gate = None if call.header("If") is None else unconditional(call)
+    gate = reading(call)
     found = await call.services.hop.run(_look_up, call, conditions, gate)
     if isinstance(found, Resource):
         if (asked := asked_item(call.target.query)) is not None:

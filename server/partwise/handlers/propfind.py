@@ -11,7 +11,7 @@ from partwise.errors import FiniteDepth, NotFound, reason
 from partwise.handlers.answer import XML
 from partwise.handlers.body import whole
 from partwise.handlers.context import Call
-from partwise.handlers.gating import unconditional, view_of
+from partwise.handlers.gating import reading, view_of
 from partwise.handlers.preferring import preferences
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.preferences import Depth, parse_depth
@@ -24,7 +24,7 @@ async def propfind(call: Call) -> web.StreamResponse:
     call.require_read()
     # RFC 4918 §9.1: "Servers SHOULD treat a request without a Depth header as if a 'Depth: infinity' header was included."
     depth = parse_depth(call.header("Depth"), Depth.INFINITY)
-    gate = unconditional(call)
+    gate = reading(call)
     body = await whole(call, services.config.max_protocol_body)
     asked = await services.hop.run(parse_propfind, body)
     if depth is Depth.INFINITY and not services.config.infinite_depth:
@@ -33,7 +33,8 @@ async def propfind(call: Call) -> web.StreamResponse:
     if target.slash and not resource.collection:
         raise NotFound("There is no collection under this address.")
     # RFC 4918 §10.4.3: a request of any method fails when no list holds.
-    await services.hop.run(gate.check_if, target.path, resource)
+    if gate is not None:
+        await services.hop.run(gate.check_if, target.path, resource)
     wishes = preferences(call)
     # RFC 8144 §3: depth-noroot is for a Depth of 1 or infinity.
     noroot = wishes.noroot and depth is not Depth.ZERO

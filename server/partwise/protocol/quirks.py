@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["APPLE_NAME", "bare_token", "expected_length", "is_apple_name", "matches_nothing", "means_all_members"]
+__all__ = [
+    "APPLE_NAME",
+    "bare_token",
+    "expected_length",
+    "is_apple_name",
+    "matches_nothing",
+    "means_all_members",
+    "sends_if_everywhere",
+]
 
 _BARE = re.compile(r'[A-Za-z][A-Za-z0-9+.\-]*+:[^<>()\[\]",#\x00-\x20\x7f]++')
 _JOPLIN = re.compile(r"JoplinIgnore-[0-9]{1,10}")
@@ -62,6 +70,16 @@ def means_all_members(user_agent: str | None) -> bool:
     """
     agent = user_agent or ""
     return agent.startswith("python-requests/") or " aiohttp/" in agent
+
+
+def sends_if_everywhere(user_agent: str | None) -> bool:
+    """Is the ``If`` of this client's reading requests without meaning?
+
+    webdavclient3 sends the token of a lock that it holds, untagged, with every request while it holds it, also with a HEAD of
+    the parent collection, which that lock does not cover. RFC 4918 §10.4.3 makes that a 412, and nothing could be uploaded
+    under a lock. Nothing is written by such a request; it can be told only by ``requests``, on which it is built.
+    """
+    return (user_agent or "").startswith("python-requests/")
 
 
 def matches_nothing(field: str) -> bool:
