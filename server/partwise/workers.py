@@ -278,6 +278,7 @@ def _follow(lifeline: int) -> None:
     """End with the supervisor: it was killed if this read returns."""
     os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGTERM)
+    # A thread of its own, in a process that is ending: nothing else waits for it.
     time.sleep(_ORPHANED)
     os._exit(1)
 

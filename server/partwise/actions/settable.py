@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from partwise.actions.properties import CONTENT_LANGUAGE, CONTENT_TYPE, LIVE, split
 from partwise.errors import DAV_NS, ProtectedProperty, RuleFailed
+from partwise.intake.kept import LANGUAGES
 from partwise.protocol.dates import parse_http_date, parse_mtime
 from partwise.protocol.media_types import parse_media_type
 from partwise.protocol.property_update import Change
@@ -23,8 +23,6 @@ _PROTECTED = {
 }
 
 MICROSOFT_NS = "urn:schemas-microsoft-com:"
-
-_LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,60}([ \t]*,[ \t]*[A-Za-z0-9-]{1,60}){0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def _content_language(change: Change) -> Setting:
     value = change.text.strip()
     if change.value is None or not value:
         return Setting({CONTENT_LANGUAGE: None})
-    if not _LANGUAGE.fullmatch(value):
+    if not LANGUAGES.fullmatch(value):
         raise RuleFailed("The value of getcontentlanguage is no list of language tags, such as en, de-CH.")
     return Setting({CONTENT_LANGUAGE: value})
 

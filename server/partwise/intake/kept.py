@@ -22,7 +22,8 @@ CHANGED: Mapping[str, str | None] = {CONTENT_TYPE: None, CONTENT_LANGUAGE: None,
 # What clients send that do not know the type: curl -T sends nothing, curl --data the second, many others the first.
 _UNSAID = {"application/octet-stream", "application/x-www-form-urlencoded"}
 
-_LANGUAGES = re.compile(r"[A-Za-z0-9-]{1,60}([ \t]*,[ \t]*[A-Za-z0-9-]{1,60}){0,15}")
+#: ``Content-Language`` (RFC 9110 §8.5): language tags, few and short.
+LANGUAGES = re.compile(r"[A-Za-z0-9-]{1,60}([ \t]*,[ \t]*[A-Za-z0-9-]{1,60}){0,15}")
 _LONGEST = 1024
 
 
@@ -32,7 +33,7 @@ def kept(declared: Declaration, name: str) -> Mapping[str, str | None]:
     if content_type is None and declared.language is None and declared.checksum is None:
         return CHANGED
     language = declared.language
-    if language is not None and not _LANGUAGES.fullmatch(language):
+    if language is not None and not LANGUAGES.fullmatch(language):
         language = None
     return {CONTENT_TYPE: content_type, CONTENT_LANGUAGE: language, CHECKSUMS: _checksums(declared.checksum)}
 

@@ -49,7 +49,6 @@ _EXCLUSIVE = f"{{{DAV_NS}}}exclusive"
 _SHARED = f"{{{DAV_NS}}}shared"
 _WRITE = f"{{{DAV_NS}}}write"
 _OWNER = f"{{{DAV_NS}}}owner"
-_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 #: What stands in ``D:supportedlock`` of every resource (§15.10).
 SUPPORTED_LOCK = "".join(
