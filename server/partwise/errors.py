@@ -64,6 +64,8 @@ from typing import ClassVar
 __all__ = [
     "BATCH_NS",
     "DAV_NS",
+    "AlreadyRunning",
+    "ChangedSince",
     "CrossSite",
     "Damaged",
     "Depends",
@@ -98,6 +100,7 @@ __all__ = [
     "QuotaExceeded",
     "RangeUnsatisfiable",
     "RefreshFailed",
+    "RolledBack",
     "RuleFailed",
     "SchemaInvalid",
     "Success",
@@ -300,6 +303,18 @@ class Duplicate(Failure):
     element = "P:duplicate"
 
 
+class ChangedSince(Failure):
+    """An item that a batch of this name stored before came with other bytes, or its target has changed since."""
+
+    element = "P:changed-since"
+
+
+class AlreadyRunning(Failure):
+    """A batch of this name is being uploaded now; ``href`` is its resource."""
+
+    element = "P:batch-running"
+
+
 class NotLockedHere(Failure):
     """UNLOCK with a token whose lock does not cover the resource (RFC 4918 §9.11.1)."""
 
@@ -330,6 +345,12 @@ class LockConflict(Failure):
 
 class Depends(Failure):
     """Not done because something that it depends on failed (RFC 4918 §11.4)."""
+
+
+class RolledBack(Depends):
+    """A good item of an atomic batch in which another one failed."""
+
+    element = "P:batch-rolled-back"
 
 
 class TooManyRequests(Failure):
@@ -438,6 +459,8 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     ParentMissing: HTTPStatus.CONFLICT,
     Duplicate: HTTPStatus.CONFLICT,
+    ChangedSince: HTTPStatus.CONFLICT,
+    AlreadyRunning: HTTPStatus.CONFLICT,
     NotLockedHere: HTTPStatus.CONFLICT,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -451,6 +474,7 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     Locked: HTTPStatus.LOCKED,
     LockConflict: HTTPStatus.LOCKED,
     Depends: HTTPStatus.FAILED_DEPENDENCY,
+    RolledBack: HTTPStatus.FAILED_DEPENDENCY,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     NotImplementedHere: HTTPStatus.NOT_IMPLEMENTED,
@@ -465,6 +489,8 @@ class Success(Enum):
 
     CREATED = HTTPStatus.CREATED
     REPLACED = HTTPStatus.NO_CONTENT
+    #: Of an item that was judged only.
+    GOOD = HTTPStatus.OK
 
     @property
     def status(self) -> HTTPStatus:

@@ -254,10 +254,10 @@ class _Supervisor:
         if not pid:
             return False
         slot.pid = None
+        self._hear(slot)  # first: if this raises its failure, no other one takes its place
+        self._forget_report(slot)
         if not self._asked_to_stop:
             log.warning("worker %d ended (%s); another one takes its place", pid, _how(status))
-        self._hear(slot)
-        self._forget_report(slot)
         return True
 
     def _lost(self, slot: _Slot) -> None:

@@ -34,6 +34,14 @@ class Outcome:
     content_id: str | None = None
     location: str | None = None
     failure: Failure | None = None
+    #: In a dry run: the status that storing it would have had.
+    would: int | None = None
+    #: Stored by an earlier try of this batch; nothing was written now.
+    replayed: bool = False
+    #: Of an operation on its target; ``None`` for an upload.
+    method: str | None = None
+    #: A row of an earlier try of this batch, about a target that the last try did not name.
+    earlier: bool = False
 
     @property
     def good(self) -> bool:
@@ -42,7 +50,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The last word of a report. ``state``: running, complete or aborted; ``ignored``: form fields that mean nothing."""
+    """The last word of a report. ``state``: running, complete or aborted; ``ignored``: form fields that mean nothing.
+
+    ``statuses`` are those that occur in rows, each once.
+    """
 
     batch: str
     items: int = 0
@@ -51,11 +62,14 @@ class Summary:
     bytes: int = 0
     ignored: int = 0
     state: str = "running"
+    statuses: frozenset[int] = frozenset()
+    dry_run: bool = False
+    atomic: bool = False
 
 
 def dump(outcome: Outcome) -> bytes:
     """One line of the log."""
-    if outcome.failure is None and outcome.content_id is outcome.digest is outcome.location is None:
+    if outcome.failure is None and _is_plain(outcome):
         # What most rows are; hrefs are percent-encoded and our ETags plain, so that nothing but the name needs escaping.
         name = _quoted(shortened(outcome.name, _KEPT))
         return (
@@ -64,13 +78,22 @@ def dump(outcome: Outcome) -> bytes:
         ).encode()
     record: dict[str, Any] = {"index": outcome.index, "href": outcome.href, "status": int(outcome.status)}
     record["name"] = shortened(outcome.name, _KEPT)
-    for key in ("size", "etag", "digest", "content_id", "location"):
+    for key in ("size", "etag", "digest", "content_id", "location", "would", "method"):
         value = getattr(outcome, key)
         if value is not None:
             record[key] = value
+    for key in ("replayed", "earlier"):
+        if getattr(outcome, key):
+            record[key] = True
     if outcome.failure is not None:
         record["error"] = _dump_failure(outcome.failure)
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    if outcome.replayed or outcome.earlier or outcome.would is not None or outcome.method is not None:
+        return False
+    return outcome.content_id is outcome.digest is outcome.location is None and outcome.etag is not None
 
 
 def _dump_failure(failure: Failure) -> dict[str, Any]:
