@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -17,6 +18,12 @@ settings.register_profile("partwise", deadline=None)
 settings.load_profile("partwise")
 
 Serve = Callable[..., Awaitable[Client]]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Hashes of passwords are salted anew in each process; processes that share the tests must name them alike."""
+    text = val.decode("latin-1") if isinstance(val, bytes) else val
+    return "hash" if isinstance(text, str) and re.search(r"\$(2.?|argon2.*)\$", text) else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
