@@ -6,6 +6,7 @@ import pytest
 from tests.storage.contract_relocation import RelocationContract
 from tests.storage.contract_state import StateContract
 from tests.storage.contract_tools import anything, contents, nothing_there, publication, put
+from tests.storage.contract_transaction import TransactionContract
 
 from partwise.errors import Failure, NotAllowed, NotFound, ParentMissing, PreconditionFailed, WrongKind
 from partwise.storage.base import Exists, Published, Resource, Store
@@ -13,7 +14,7 @@ from partwise.storage.base import Exists, Published, Resource, Store
 __all__ = ["StorageContract", "anything", "contents", "publication", "put"]
 
 
-class StorageContract(StateContract, RelocationContract):
+class StorageContract(StateContract, RelocationContract, TransactionContract):
     """Subclass it as a test class with a fixture ``store``."""
 
     @pytest.mark.parametrize("size", [0, 1, 300_000, 5_000_000])
@@ -159,6 +160,16 @@ class StorageContract(StateContract, RelocationContract):
         for path in [("a",), ("nothing",)]:
             with pytest.raises(NotFound):
                 store.members(path)
+
+    @pytest.mark.parametrize("path", [(), ("c",)])
+    def test_listings_at_the_same_time(self, store: Store, path: tuple[str, ...]) -> None:
+        for number in range(20):
+            put(store, (*path, f"{number}"), b"", existing=0)
+        listings = [store.members(path) for _ in range(3)]
+        begun = [[next(listing)] for listing in listings]
+        for listing, found in zip(listings, begun, strict=True):
+            found += listing
+        assert [len({member.path for member in found}) for found in begun] == [20, 20, 20]
 
     def test_opening_what_is_no_file(self, store: Store) -> None:
         store.make_collection(("c",), anything)

@@ -14,6 +14,8 @@ from partwise.storage.local.status import resource
 
 NO_PARENT = "The parent of this name does not exist or is not a collection."
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
 #: A member, and the identity of what it leads to if it is a link.
 Entry = tuple[Resource, tuple[int, int] | None]
 
@@ -117,7 +119,11 @@ class LocalTree:
 
     def _entries(self, path: Path) -> Iterator[Entry]:
         with Directories(self._root) as directories:
-            descriptor = os.dup(directories.open(path))
+            # Opened anew: a duplicate would share its place in the listing with whoever else lists the same collection.
+            try:
+                descriptor = os.open(".", _DIRECTORY, dir_fd=directories.open(path))
+            except OSError as error:
+                raise absent_or_raise(error) from None
         entries = self._scan(path, descriptor)
         next(entries)  # a generator that never began would not close what it holds
         return cast(Iterator[Entry], entries)
