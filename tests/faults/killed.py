@@ -11,12 +11,12 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from partwise.storage.base import Move
+from partwise.errors import Failure
+from partwise.storage.base import Move, Publication, Store
 from partwise.storage.local.store import LocalStore
 
 Operation = Callable[[LocalStore], Any]
@@ -34,6 +34,35 @@ def _copy(source: str, destination: str, *, infinite: bool = True) -> Operation:
     return lambda store: store.copy(Move((source,), (destination,), True, _anything), infinite, _anything)
 
 
+def _published(path: tuple[str, ...], data: bytes, *, parked: bool) -> Callable[[Store], Publication]:
+    def staged(store: Store) -> Publication:
+        upload = store.stage()
+        upload.write(data)
+        upload.seal(None)
+        if parked:
+            upload.park()
+        return Publication(upload, path, 0, _anything, {"{urn:marks}mark": "/".join(path) + " anew"})
+
+    return staged
+
+
+def _transaction(store: LocalStore) -> None:
+    """Every kind of step, some of them on what another one has made."""
+    whole = [_published(("file",), b"replaced", parked=True), _published(("folder", "new", "c"), b"new", parked=True)]
+    group = [make(store) for make in [*whole, _published(("folder", "b"), b"b", parked=False)]]
+    with store.transaction() as joint:
+        assert not any(isinstance(answer, Failure) for answer in joint.publish(group))
+        joint.make_collection(("new",), _anything, {"{urn:marks}mark": "made"})
+        joint.publish([_published(("new", "a"), b"in it", parked=False)(joint)])
+        joint.set_properties(("file",), {"{urn:marks}mark": "again"}, _anything, modified_ns=5)
+        joint.copy(Move(("folder",), ("new", "deep"), True, _anything), True, _anything)
+        joint.move(Move(("file",), ("other",), True, _anything))
+        joint.delete(("folder",), _anything)
+        joint.move(Move(("place",), ("folder",), True, _anything))
+        joint.move(Move(("new", "deep"), ("folder",), True, _anything))
+        joint.delete(("folder", "a"), _anything)
+
+
 OPERATIONS: dict[str, Operation] = {
     "move-file": _move("file", "new"),
     "move-file-onto-file": _move("file", "other"),
@@ -49,19 +78,48 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def _on_disk(folder: str) -> object:
+#: Beside the operations that change names and state together.
+TRANSACTION, START = "transaction", "start"
+
+
+class Disk:
     """What a kill at this moment would leave."""
-    names = sorted((str(path), path.lstat().st_ino) for path in Path(folder).rglob("*") if path.name[:8] != "state.db")
-    with sqlite3.connect(f"file:{folder}/.partwise/state.db?mode=ro", uri=True) as database:
-        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        rows = [database.execute(f"SELECT * FROM {table}").fetchall() for table in sorted(tables)]
-    database.close()
-    return names, rows
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._version, self._rows = folder, -1, list[object]()
+        self._database: sqlite3.Connection | None = None
+
+    def now(self) -> object:
+        return list(_names(self._folder)), self._state()
+
+    def _state(self) -> list[object]:
+        if self._database is None:
+            if not os.path.exists(f"{self._folder}/.partwise/state.db"):
+                return []
+            self._database = sqlite3.connect(f"file:{self._folder}/.partwise/state.db?mode=ro", uri=True)
+        # It changes with every commit of somebody else.
+        [version] = self._database.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            tables = [row[0] for row in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            self._rows = [self._database.execute(f"SELECT * FROM {table}").fetchall() for table in sorted(tables)]
+        return self._rows
 
 
-def _run(folder: str, operation: Operation, step: int) -> list[int]:
-    store = LocalStore(folder)
-    reached, changed, before = 0, list[int](), _on_disk(folder)
+def _names(folder: str) -> Iterator[tuple[str, int, int, int]]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        status = entry.stat(follow_symlinks=False)
+        if entry.is_dir(follow_symlinks=False):
+            yield entry.path, status.st_ino, 0, 0
+            yield from _names(entry.path)
+        elif entry.name[:8] != "state.db":
+            yield entry.path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _run(folder: str, name: str, step: int) -> list[int]:
+    store = None if name == START else LocalStore(folder)
+    disk = Disk(folder)
+    reached, changed, before = 0, list[int](), disk.now()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal reached, before
@@ -71,13 +129,16 @@ def _run(folder: str, operation: Operation, step: int) -> list[int]:
         if step:
             if reached == step:
                 os._exit(9)
-        elif (now := _on_disk(folder)) != before:
+        elif (now := disk.now()) != before:
             changed.append(reached)
             before = now
         return trace
 
     sys.settrace(trace)
-    operation(store)
+    if store is None:
+        store = LocalStore(folder)
+    else:
+        {**OPERATIONS, TRANSACTION: _transaction}[name](store)
     sys.settrace(None)
     store.close()
     return changed
@@ -89,7 +150,7 @@ def main() -> None:
         read, write = os.pipe()
         child = os.fork()
         if not child:
-            os.write(write, json.dumps(_run(folder, OPERATIONS[name], int(step))).encode())
+            os.write(write, json.dumps(_run(folder, name, int(step))).encode())
             os._exit(0)
         os.close(write)
         with os.fdopen(read) as answer:

@@ -8,6 +8,7 @@ the promises below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -104,6 +105,9 @@ class Upload(Protocol):
 
     def seal(self, modified_ns: int | None) -> None:
         """No more bytes come. ``modified_ns``: keep this modification time. Raises OutOfSpace."""
+
+    def park(self) -> None:
+        """Of a sealed upload that will wait long: keep nothing in memory and no descriptor. Raises OutOfSpace."""
 
     def abort(self) -> None:
         """Drop the bytes and all they hold. Allowed at any time before publishing, also twice."""
@@ -228,6 +232,16 @@ class Store(Protocol):
         ParentMissing, WrongKind (a collection stands there), what ``check`` raised, OutOfSpace, QuotaExceeded, TryAgain. An
         upload that was refused is aborted; the others are not concerned. When a sync fails, nothing of the group is
         acknowledged.
+        """
+
+    def transaction(self) -> AbstractContextManager[Store]:
+        """Writes that belong together: all or nothing, also after a kill or a power cut at any instant.
+
+        The block gets a store through which it reads and writes, from one thread; every other writer waits until it ends.
+        Of that store :meth:`publish`, :meth:`make_collection`, :meth:`delete`, :meth:`move`, :meth:`copy` and
+        :meth:`set_properties` belong to it; nothing of them is durable before the block has ended. If it raises, everything
+        is as it was, and what it raised goes on. Raises OutOfSpace, TryAgain at its end: then too nothing has changed.
+        Uploads may be parked. Readers may see it in progress.
         """
 
     def make_collection(self, path: Path, check: Check, properties: Properties | None = None) -> None:

@@ -12,7 +12,8 @@ from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Failed, Path, Resource
 from partwise.storage.local.durable import sync_all
 from partwise.storage.local.failures import not_durable
-from partwise.storage.local.staging import NO_SPACE, Staging, space_or_raise
+from partwise.storage.local.folder import Folder
+from partwise.storage.local.staging import NO_SPACE, space_or_raise
 from partwise.storage.local.tree import LocalTree
 
 #: Bytes that one call of copy_file_range(2) may copy; on some file systems they share their blocks.
@@ -39,7 +40,7 @@ class Copied(NamedTuple):
     etag: str | None
 
 
-def copy(tree: LocalTree, staging: Staging, source: Resource, infinite: bool, failed: Failed) -> Copied:
+def copy(tree: LocalTree, staging: Folder, source: Resource, infinite: bool, failed: Failed) -> Copied:
     """Copy what is at ``source.path`` into staging.
 
     Modification times and permissions are kept. Raises NotFound, also when it is of another kind now, NotAllowed, OutOfSpace,
@@ -75,7 +76,7 @@ def copy_contents(source: int, destination: int) -> None:
             view = view[os.write(destination, view) :]
 
 
-def _copy_tree(tree: LocalTree, staging: Staging, source: Path, name: str, infinite: bool, failed: Failed) -> None:
+def _copy_tree(tree: LocalTree, staging: Folder, source: Path, name: str, infinite: bool, failed: Failed) -> None:
     with contextlib.ExitStack() as top:
         descriptor = _make_folder(tree, source, name, staging.descriptor)
         copied = [(source, descriptor)]

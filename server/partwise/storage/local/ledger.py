@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 from partwise.storage.base import Path, Quota, quota_exceeded
 from partwise.storage.local.beneath import Directories, Root
 from partwise.storage.local.measure import measure
+from partwise.storage.sql.changes import Changes
 from partwise.storage.sql.shared_number import SharedNumber
-from partwise.storage.sql.state import State
 
 #: Sizes of all files at and below a path, by ``()``, and by relative paths of those at and below them.
 Weight = Mapping[Path, int]
+
+
+class Written(Protocol):
+    """Where it is written down."""
+
+    def writing(self) -> AbstractContextManager[Changes]: ...
 
 
 class Place(NamedTuple):
@@ -156,11 +163,15 @@ class Ledger:
             self._used[place] = max(0, self._used[place] - size)
         self.changed = self.changed or any(shift.added.values()) or any(shift.removed.values())
 
+    def withdraw(self) -> None:
+        """All that was recorded was undone."""
+        self._added, self._removed, self.changed = {}, {}, False
+
     def doubt(self) -> None:
         """Not all that was recorded is true: it must be counted."""
         self.doubtful = self.active
 
-    def write(self, state: State) -> None:
+    def write(self, state: Written) -> None:
         """All that was recorded. Raises OutOfSpace, TryAgain."""
         if self.changed and not self.doubtful:
             with state.writing() as changes:

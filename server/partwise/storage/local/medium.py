@@ -7,80 +7,81 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from partwise.storage.base import Path
+from partwise.errors import TryAgain
+from partwise.storage.base import Lock, Path
 from partwise.storage.local.beneath import Directories, Root
-from partwise.storage.local.durable import sync
+from partwise.storage.local.durable import sync, sync_all
 from partwise.storage.local.failures import not_durable
+from partwise.storage.local.folder import Folder
+from partwise.storage.local.journal import Step
+from partwise.storage.local.ledger import Ledger
 from partwise.storage.local.quota import Quotas
 from partwise.storage.local.recovery import recover
 from partwise.storage.local.staging import Staging
-from partwise.storage.sql.state import State
+from partwise.storage.local.upload import LocalUpload
+from partwise.storage.sql.intents import Intent
+from partwise.storage.sql.state import Changes, State
 
 
-class Medium:
-    """Held by one store for its life. Raises as LocalStore."""
+class Recorded(Protocol):
+    """The state as writers need it (``storage.sql.state.State``, or ``storage.sql.joint.JointState``)."""
 
-    def __init__(
-        self, folder: str, hidden: str, quotas: Mapping[Path, int], clock: Callable[[], float] = time.time
-    ) -> None:
-        with contextlib.ExitStack() as opened:
-            self.root = Root(folder, hidden)
-            opened.callback(self.root.close)
-            self.folder = os.path.join(self.root.folder, hidden)
-            self.state = State(self.folder)
-            opened.callback(self.state.close)
-            self.staging = Staging(os.path.join(self.folder, "staging"))
-            opened.callback(self.staging.close)
-            self._writer = os.open(
-                os.path.join(self.folder, "writer.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
-            )
-            opened.callback(os.close, self._writer)
-            # flock(2) excludes processes; threads share the descriptor and need a lock of their own.
-            self._thread_lock = threading.Lock()
-            self.quotas = Quotas(self.root, self.state, self.folder, quotas, self.critical_section, clock)
-            self._closing = opened.pop_all()
-        with self.critical_section():
-            pass  # for what was interrupted before this start
+    def properties(self, paths: Sequence[Path]) -> dict[Path, dict[str, str]]: ...
 
-    @contextlib.contextmanager
-    def critical_section(self) -> Iterator[None]:
-        """One writer at a time, across threads and processes."""
-        with self._thread_lock:
-            fcntl.flock(self._writer, fcntl.LOCK_EX)
-            try:
-                with self.state.fresh(), self._recovered():
-                    yield
-            finally:
-                fcntl.flock(self._writer, fcntl.LOCK_UN)
+    def locks_on(self, path: Path) -> tuple[Lock, ...]: ...
 
-    @contextlib.contextmanager
-    def _recovered(self) -> Iterator[None]:
-        """What a killed writer had begun is finished first, and what fails in here and could not be undone at the end."""
-        self._recover()
-        try:
-            yield
-        finally:
-            self._recover()
+    def locks_below(self, path: Path) -> tuple[Lock, ...]: ...
 
-    def _recover(self) -> None:
-        if self.state.interrupted():
-            with Directories(self.root) as directories:
-                for trash in recover(self.state, directories, self.staging):
-                    self.discard(trash)
+    def writing(self) -> AbstractContextManager[Changes]: ...
 
+    def intend(self, intent: Intent) -> int: ...
+
+    def fulfilling(self, number: int) -> AbstractContextManager[Changes]: ...
+
+
+class AnyMedium(ABC):
+    """What a change is made with, by itself or as a part of a transaction.
+
+    ``staging`` is where what is taken out of the tree is kept; ``journalled``: it must stay there until the end, and every
+    step is announced.
+    """
+
+    root: Root
+    staging: Folder
+    journalled: bool
+
+    @property
+    @abstractmethod
+    def state(self) -> Recorded: ...
+
+    @abstractmethod
+    def critical_section(self) -> AbstractContextManager[None]:
+        """One writer at a time, across threads and processes. Raises TryAgain."""
+
+    @abstractmethod
+    def section(self) -> AbstractContextManager[Ledger]:
+        """The critical section for what changes how much collections with a quota hold. Raises TryAgain."""
+
+    @abstractmethod
+    def about_to(self, *steps: Step) -> None:
+        """Announce steps. Raises OutOfSpace, TryAgain: then they must not be done."""
+
+    @abstractmethod
+    def sync_contents(self, uploads: Sequence[LocalUpload]) -> None:
+        """Make the bytes of sealed uploads durable. Raises TryAgain."""
+
+    @abstractmethod
     def sync(self, descriptors: Iterable[int], *, state: bool) -> None:
         """Make names durable, and what was committed to the state. Raises TryAgain."""
-        try:
-            sync([*descriptors, *([self.state.descriptor()] if state else [])], self.root.descriptor)
-        except OSError as error:
-            raise not_durable(error) from None
 
+    @abstractmethod
     def discard(self, trash: str | None) -> None:
         """Remove what was moved into staging, out of the tree."""
-        if trash is not None:
-            self.staging.remove(trash)
 
     def forget(self, path: Path, intent: int | None) -> None:
         """What was known about a path and all below it, and its locks. Raises OutOfSpace, TryAgain."""
@@ -93,6 +94,96 @@ class Medium:
         if self.state.properties([path]) or self.state.locks_below(path):
             return True
         return any(lock.root == path for lock in self.state.locks_on(path))
+
+
+class Medium(AnyMedium):
+    """Held by one store for its life. Raises as LocalStore."""
+
+    staging: Staging
+    journalled = False
+
+    def __init__(
+        self, folder: str, hidden: str, quotas: Mapping[Path, int], clock: Callable[[], float] = time.time
+    ) -> None:
+        with contextlib.ExitStack() as opened:
+            self.root = Root(folder, hidden)
+            opened.callback(self.root.close)
+            self.folder = os.path.join(self.root.folder, hidden)
+            self._state = State(self.folder)
+            opened.callback(self._state.close)
+            self.staging = Staging(os.path.join(self.folder, "staging"))
+            opened.callback(self.staging.close)
+            self._writer = os.open(
+                os.path.join(self.folder, "writer.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+            )
+            opened.callback(os.close, self._writer)
+            # flock(2) excludes processes; threads share the descriptor and need a lock of their own.
+            self._thread_lock = threading.Lock()
+            self.quotas = Quotas(self.root, self._state, self.folder, quotas, self.critical_section, clock)
+            self._closing = opened.pop_all()
+        with self._alone():
+            self._recover()  # what was interrupted before this start
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @contextlib.contextmanager
+    def critical_section(self) -> Iterator[None]:
+        with self._alone():
+            # What a killed writer had begun is finished first, and what fails in here and could not be undone at the end.
+            if self.state.interrupted() and not self._recover():
+                raise TryAgain("The server could not undo what was interrupted; nothing was changed. Try again later.")
+            try:
+                yield
+            finally:
+                if self.state.interrupted():
+                    self._recover()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._thread_lock:
+            fcntl.flock(self._writer, fcntl.LOCK_EX)
+            try:
+                with self.state.fresh():
+                    yield
+            finally:
+                fcntl.flock(self._writer, fcntl.LOCK_UN)
+
+    def _recover(self) -> bool:
+        """True but if the names are as half a transaction has left them."""
+        trash: list[str] = []
+        with Directories(self.root) as directories:
+            sound = recover(self.state, directories, self.staging, self.folder, trash)
+        for name in trash:
+            self.discard(name)
+        return sound
+
+    def section(self) -> AbstractContextManager[Ledger]:
+        return self.quotas.section()
+
+    def about_to(self, *steps: Step) -> None:
+        """Nobody needs to know."""
+
+    def sync_contents(self, uploads: Sequence[LocalUpload]) -> None:
+        waiting = [upload for upload in uploads if not upload.synced]
+        try:
+            if any(upload.parked for upload in waiting):
+                sync_all(self.staging.descriptor)
+            else:
+                sync([upload.descriptor for upload in waiting], self.staging.descriptor)
+        except OSError as error:
+            raise not_durable(error) from None
+
+    def sync(self, descriptors: Iterable[int], *, state: bool) -> None:
+        try:
+            sync([*descriptors, *([self.state.descriptor()] if state else [])], self.root.descriptor)
+        except OSError as error:
+            raise not_durable(error) from None
+
+    def discard(self, trash: str | None) -> None:
+        if trash is not None:
+            self.staging.remove(trash)
 
     def close(self) -> None:
         self._closing.close()

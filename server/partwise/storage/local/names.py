@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 
 from partwise.errors import NotAllowed, NotFound, ParentMissing, WrongKind
-from partwise.storage.base import Path, Publication, Resource
+from partwise.storage.base import Path, Publication, Resource, Upload
 from partwise.storage.local.beneath import Directories
 from partwise.storage.local.failures import overlapping, taken
 from partwise.storage.local.ledger import Ledger
@@ -23,6 +24,8 @@ class Site:
         self.made: list[Path] = []
         #: What is placed here counts, if there are quotas.
         self.ledger: Ledger | None = None
+        #: Where the old contents are to be kept, if everything must be undoable.
+        self.aside: Mapping[Upload, Name] = {}
 
     def descriptors(self) -> list[int]:
         """Of the directories whose names changed; they are open already."""
@@ -30,10 +33,14 @@ class Site:
 
 
 class Name:
-    """A name in an open directory; itself, and never what a link under it leads to."""
+    """A name in an open directory; itself, and never what a link under it leads to.
 
-    def __init__(self, parent: int, name: str) -> None:
+    ``place`` is its path in the tree, or the name alone in the folder where the store keeps what it takes away.
+    """
+
+    def __init__(self, parent: int, name: str, place: Path | None = None) -> None:
         self.parent, self.name = parent, name
+        self.place: Path | str = name if place is None else place
 
     def is_directory(self) -> bool:
         """A link is none. Raises OSError."""
@@ -47,6 +54,15 @@ class Name:
         """Of the name itself, a link not followed. Raises OSError."""
         status = os.stat(self.name, dir_fd=self.parent, follow_symlinks=False)
         return status.st_dev, status.st_ino
+
+    def keep(self, aside: Name) -> None:
+        """Give the file a second name, where that is possible: else it leaves its own. Raises OSError."""
+        try:
+            os.link(self.name, aside.name, src_dir_fd=self.parent, dst_dir_fd=aside.parent, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self.rename(aside)
 
     def rename(self, to: Name) -> None:
         """rename(2): what stands there is replaced, if both are files or ``to`` is an empty directory. Raises OSError."""
@@ -76,6 +92,15 @@ def make_parent(publication: Publication, site: Site) -> int:
     except (NotFound, FileExistsError):
         raise ParentMissing(NO_PARENT) from None
     return descriptor
+
+
+def is_open(directories: Directories, path: Path) -> bool:
+    """Is it a collection that we may enter?"""
+    try:
+        directories.open(path)
+    except (NotFound, NotAllowed):
+        return False
+    return True
 
 
 def is_taken(directories: Directories, path: Path) -> bool:

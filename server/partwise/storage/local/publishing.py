@@ -10,21 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from partwise.errors import Failure, TryAgain
-from partwise.storage.base import Path, Properties, Publication, Published, Resource
+from partwise.storage.base import Path, Properties, Publication, Published, Resource, Upload
 from partwise.storage.local.beneath import Directories
-from partwise.storage.local.durable import sync
 from partwise.storage.local.failures import not_durable, placing
-from partwise.storage.local.medium import Medium
-from partwise.storage.local.names import Name, Site, collection_in_the_way, make_parent, writable
+from partwise.storage.local.journal import Kept, Made, Placed, Step
+from partwise.storage.local.medium import AnyMedium
+from partwise.storage.local.names import Name, Site, collection_in_the_way, is_open, make_parent, writable
 from partwise.storage.local.recovery import CREATED
-from partwise.storage.local.staging import LocalUpload
 from partwise.storage.local.status import resource
+from partwise.storage.local.upload import LocalUpload
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Done:
     """What was done for one publication.
 
     ``name`` is where it stands, ``before`` what stood there; ``kept`` that file's name in staging, if it can be given back.
@@ -35,7 +35,7 @@ class Placed:
     before: Resource | None = None
     kept: str | None = None
 
-    def undo(self, medium: Medium) -> None:
+    def undo(self, medium: AnyMedium) -> None:
         """Raises OSError."""
         if self.kept is not None:
             Name(medium.staging.descriptor, self.kept).rename(self.name)
@@ -43,21 +43,20 @@ class Placed:
             os.unlink(self.name.name, dir_fd=self.name.parent)
 
 
-def publish(medium: Medium, publications: Sequence[Publication]) -> list[Published | Failure]:
+def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Published | Failure]:
     """See ``storage.base.Store.publish``."""
     uploads = [local(publication) for publication in publications]
     kept: list[str] = []
     try:
-        try:
-            sync([upload.descriptor for upload in uploads if not upload.synced], medium.staging.descriptor)
-        except OSError as error:
-            raise not_durable(error) from None
+        medium.sync_contents(uploads)
         with Directories(medium.root) as directories:
             site = Site(directories)
-            with medium.quotas.section() as site.ledger:
+            with medium.section() as site.ledger:
+                if medium.journalled:
+                    site.aside = _announced(medium, publications, site)
                 known = medium.state.properties([publication.path for publication in publications])
                 answers = [_try(publication, site, known) for publication in publications]
-                kept = [answer.kept for answer in answers if isinstance(answer, Placed) and answer.kept is not None]
+                kept = [answer.kept for answer in answers if isinstance(answer, Done) and answer.kept is not None]
                 results, relied = _follow(medium, publications, answers, known, site)
             # If that fails, the names may or may not survive a power cut: nobody is told that they do.
             medium.sync(site.descriptors(), state=relied)
@@ -74,8 +73,30 @@ def publish(medium: Medium, publications: Sequence[Publication]) -> list[Publish
                 log.exception("a staged file could not be given back")
 
 
-def _try(publication: Publication, site: Site, known: Mapping[Path, Properties]) -> Placed | Failure:
+def _announced(medium: AnyMedium, publications: Sequence[Publication], site: Site) -> dict[Upload, Name]:
+    """Journal all that may be done for a group at once; where the old contents are to be kept."""
+    steps: list[Step] = []
+    aside: dict[Upload, Name] = {}
+    made: set[Path] = set()
+    for publication in publications:
+        path = publication.path
+        if not path:
+            continue
+        for length in range(publication.existing + 1, len(path)):
+            if path[:length] not in made and not is_open(site.directories, path[:length]):
+                made.add(path[:length])
+                steps.append(Made(path[:length]))
+        upload = local(publication)
+        kept = aside[upload] = Name(medium.staging.descriptor, medium.staging.name())
+        steps += Placed(path, upload.identity()), Kept(kept.name, path)
+    medium.about_to(*steps)
+    return aside
+
+
+def _try(publication: Publication, site: Site, known: Mapping[Path, Properties]) -> Done | Failure:
+    upload = local(publication)
     try:
+        upload.wake()
         return place(publication, site, known.get(publication.path, {}))
     except Failure as failure:
         return failure
@@ -84,9 +105,11 @@ def _try(publication: Publication, site: Site, known: Mapping[Path, Properties])
             return placing(error)
         except OSError:
             return not_durable(error)
+    finally:
+        upload.rest()
 
 
-def place(publication: Publication, site: Site, has: Properties) -> Placed:
+def place(publication: Publication, site: Site, has: Properties) -> Done:
     """Give an upload its name. ``has``: the stored properties of that name. Raises a Failure or OSError.
 
     Most names are new: so it is tried as one, and looked at only if something stands there.
@@ -105,16 +128,16 @@ def place(publication: Publication, site: Site, has: Properties) -> Placed:
     return _replace(publication, existing, site, has)
 
 
-def _place_new(publication: Publication, site: Site) -> Placed:
+def _place_new(publication: Publication, site: Site) -> Done:
     upload, path = local(publication), publication.path
     with _accounted(site, path, upload, 0):
         name = Name(make_parent(publication, site), path[-1])
         upload.link(name.parent, name.name)
     site.touched.add(path[:-1])
-    return Placed(Published(True, resource(path, os.fstat(upload.descriptor), upload.descriptor)), name)
+    return Done(Published(True, resource(path, os.fstat(upload.descriptor), upload.descriptor)), name)
 
 
-def _replace(publication: Publication, existing: tuple[Path, os.stat_result], site: Site, has: Properties) -> Placed:
+def _replace(publication: Publication, existing: tuple[Path, os.stat_result], site: Site, has: Properties) -> Done:
     upload, path = local(publication), publication.path
     canonical, status = existing
     name = Name(site.directories.open(canonical[:-1]), canonical[-1])
@@ -124,10 +147,14 @@ def _replace(publication: Publication, existing: tuple[Path, os.stat_result], si
     # Only where the state must follow can there be a need to give the old contents back.
     keep = CREATED not in has or bool(_changes(publication, has))
     with _accounted(site, canonical, upload, status.st_size):
-        kept = upload.replace(name.parent, name.name, keep=keep)
+        aside = site.aside.get(upload)
+        if aside is not None:
+            name.keep(aside)
+        kept = upload.replace(name.parent, name.name, keep=keep and aside is None)
+        kept = kept if aside is None else aside.name
     site.touched.add(canonical[:-1])
     published = Published(False, resource(path, os.fstat(upload.descriptor), upload.descriptor))
-    return Placed(published, name, before, kept)
+    return Done(published, name, before, kept)
 
 
 @contextlib.contextmanager
@@ -148,9 +175,9 @@ def _changes(publication: Publication, has: Mapping[str, str | None]) -> dict[st
 
 
 def _follow(
-    medium: Medium,
+    medium: AnyMedium,
     publications: Sequence[Publication],
-    answers: Sequence[Placed | Failure],
+    answers: Sequence[Done | Failure],
     known: Mapping[Path, Properties],
     site: Site,
 ) -> tuple[list[Published | Failure], bool]:
@@ -188,13 +215,13 @@ def _follow(
             # From the last on: a name may have been given more than once.
             for index in reversed(range(len(answers))):
                 answer = answers[index]
-                if isinstance(answer, Placed) and publications[index].path in concerned:
+                if isinstance(answer, Done) and publications[index].path in concerned:
                     _undo(medium, answer)
                     results[index] = failure
     return results, relied
 
 
-def _undo(medium: Medium, placed: Placed) -> None:
+def _undo(medium: AnyMedium, placed: Done) -> None:
     try:
         placed.undo(medium)
     except OSError:

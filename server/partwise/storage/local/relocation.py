@@ -15,8 +15,9 @@ from partwise.storage.local.copying import Copied
 from partwise.storage.local.copying import copy as copy_to_staging
 from partwise.storage.local.exchange import exchange
 from partwise.storage.local.failures import removing
+from partwise.storage.local.journal import Kept, Renamed
 from partwise.storage.local.ledger import Place
-from partwise.storage.local.medium import Medium
+from partwise.storage.local.medium import AnyMedium
 from partwise.storage.local.names import Name, canonical, parent_of, refuse_overlap, replaceable
 from partwise.storage.local.recovery import carry_out
 from partwise.storage.local.tree import LocalTree, found
@@ -28,17 +29,17 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 
 
-def delete(medium: Medium, path: Path, check: Check) -> None:
+def delete(medium: AnyMedium, path: Path, check: Check) -> None:
     """See ``storage.base.Store.delete``."""
     if not path:
         raise NotAllowed("The served folder itself cannot be deleted.")
     with Directories(medium.root) as directories:
-        with medium.quotas.section() as ledger:
+        with medium.section() as ledger:
             standing = found(directories, path)
             check(standing)
-            name = Name(directories.open(path[:-1]), path[-1])
+            name = Name(directories.open(path[:-1]), path[-1], path)
             shift = ledger.leaving(ledger.at(directories, path))
-            concerned = standing.collection or medium.has_state(path)
+            concerned = medium.journalled or standing.collection or medium.has_state(path)
             trash = None
             if concerned:
                 intent = _intend_deletion(medium, path, name)
@@ -49,7 +50,7 @@ def delete(medium: Medium, path: Path, check: Check) -> None:
         _settle(medium, [name.parent], trash, state=concerned)
 
 
-def _intend_deletion(medium: Medium, path: Path, name: Name) -> int | None:
+def _intend_deletion(medium: AnyMedium, path: Path, name: Name) -> int | None:
     try:
         return medium.state.intend(Intent(Verb.DELETE, path, path, name.identity()))
     except OutOfSpace:
@@ -57,7 +58,7 @@ def _intend_deletion(medium: Medium, path: Path, name: Name) -> int | None:
         return None
 
 
-def _forget(medium: Medium, path: Path, name: Name, trash: str | None, intent: int | None) -> str | None:
+def _forget(medium: AnyMedium, path: Path, name: Name, trash: str | None, intent: int | None) -> str | None:
     """Make the state follow a deletion; gives what is still to be discarded."""
     with _or_undo(lambda: _give_back(medium, trash, name)):
         try:
@@ -71,15 +72,15 @@ def _forget(medium: Medium, path: Path, name: Name, trash: str | None, intent: i
             return None
 
 
-def move(medium: Medium, move: Move) -> bool:
+def move(medium: AnyMedium, move: Move) -> bool:
     """See ``storage.base.Store.move``."""
     refuse_overlap(move.source, move.destination)
     with Directories(medium.root) as directories:
-        with medium.quotas.section() as ledger:
+        with medium.section() as ledger:
             standing = _judge(move, found(directories, move.source), directories)
             refuse_overlap(canonical(directories, move.source), canonical(directories, move.destination))
-            source = Name(directories.open(move.source[:-1]), move.source[-1])
-            destination = Name(parent_of(directories, move.destination), move.destination[-1])
+            source = Name(directories.open(move.source[:-1]), move.source[-1], move.source)
+            destination = Name(parent_of(directories, move.destination), move.destination[-1], move.destination)
             shift = ledger.moving(ledger.at(directories, move.source), ledger.at(directories, move.destination))
             replaced = None if standing is None else destination.identity()
             intent = Intent(Verb.MOVE, move.source, move.destination, source.identity(), replaced)
@@ -97,7 +98,7 @@ def move(medium: Medium, move: Move) -> bool:
     return standing is None
 
 
-def copy(medium: Medium, tree: LocalTree, move: Move, infinite: bool, failed: Failed) -> bool:
+def copy(medium: AnyMedium, tree: LocalTree, move: Move, infinite: bool, failed: Failed) -> bool:
     """See ``storage.base.Store.copy``."""
     # RFC 4918 §9.8.3: with Depth 0 the members stay behind, so that a copy among them is no circle.
     refuse_overlap(move.source, move.destination, member=not infinite)
@@ -111,12 +112,12 @@ def copy(medium: Medium, tree: LocalTree, move: Move, infinite: bool, failed: Fa
         copied = copy_to_staging(tree, medium.staging, source, infinite, failed)
         try:
             with Directories(medium.root) as directories:
-                with medium.quotas.section() as ledger:
+                with medium.section() as ledger:
                     source = found(directories, move.source)
                     if source.etag != copied.etag:
                         continue
                     standing = _judge(move, source, directories)
-                    destination = Name(parent_of(directories, move.destination), move.destination[-1])
+                    destination = Name(parent_of(directories, move.destination), move.destination[-1], move.destination)
                     staged = Place(medium.staging.descriptor, copied.name, ())
                     shift = ledger.arriving(staged, ledger.at(directories, move.destination))
                     trash = _appear(
@@ -132,7 +133,7 @@ def copy(medium: Medium, tree: LocalTree, move: Move, infinite: bool, failed: Fa
 
 
 def _appear(
-    medium: Medium, copied: Copied, move: Move, destination: Name, *, infinite: bool, replacing: bool
+    medium: AnyMedium, copied: Copied, move: Move, destination: Name, *, infinite: bool, replacing: bool
 ) -> str | None:
     """Put the copy in its place, with the state of its source. What stood there is in staging then."""
     staged = Name(medium.staging.descriptor, copied.name)
@@ -159,7 +160,7 @@ def _judge(move: Move, source: Resource, directories: Directories) -> Resource |
     return standing
 
 
-def _settle(medium: Medium, directories: Iterable[int], trash: str | None, *, state: bool = True) -> None:
+def _settle(medium: AnyMedium, directories: Iterable[int], trash: str | None, *, state: bool = True) -> None:
     """Make it durable, and only then drop what stood there. Raises TryAgain."""
     try:
         medium.sync(directories, state=state)
@@ -187,11 +188,11 @@ def _unlink(name: Name) -> None:
         raise removing(error) from None
 
 
-def _withdraw(medium: Medium, name: Name) -> str | None:
+def _withdraw(medium: AnyMedium, name: Name) -> str | None:
     """As :func:`_take_away`; a file that cannot be moved there, because it lies on another file system, is removed."""
     try:
         elsewhere = name.status().st_dev != os.fstat(medium.staging.descriptor).st_dev
-        if elsewhere and not name.is_directory():
+        if elsewhere and not name.is_directory() and not medium.journalled:
             os.unlink(name.name, dir_fd=name.parent)
             return None
     except OSError as error:
@@ -199,9 +200,10 @@ def _withdraw(medium: Medium, name: Name) -> str | None:
     return _take_away(medium, name)
 
 
-def _take_away(medium: Medium, name: Name) -> str:
+def _take_away(medium: AnyMedium, name: Name) -> str:
     """Move what has the name into staging as a whole, so that no reader sees half of it deleted; its name there."""
     trash = Name(medium.staging.descriptor, medium.staging.name())
+    medium.about_to(Renamed(name.place, trash.place))
     try:
         name.rename(trash)
     except OSError as error:
@@ -209,32 +211,35 @@ def _take_away(medium: Medium, name: Name) -> str:
     return trash.name
 
 
-def _give_back(medium: Medium, trash: str | None, name: Name) -> None:
+def _give_back(medium: AnyMedium, trash: str | None, name: Name) -> None:
     if trash is not None:
         Name(medium.staging.descriptor, trash).rename(name)
 
 
-def _rename(medium: Medium, source: Name, destination: Name, *, replacing: bool) -> str | None:
+def _rename(medium: AnyMedium, source: Name, destination: Name, *, replacing: bool) -> str | None:
     """Give the source the destination's name. What stood there is in staging then, under the name that is told."""
     try:
         if not replacing:
+            medium.about_to(Renamed(source.place, destination.place))
             source.rename(destination)
             return None
         backup = _rename_over(medium, source, destination)
         if backup is not None:
             return backup
-        if exchange(source.parent, source.name, destination.parent, destination.name):
+        # What is journalled is simple steps: between two of them a collection may be missing for a moment.
+        if not medium.journalled and exchange(source.parent, source.name, destination.parent, destination.name):
             with _or_undo(lambda: _exchange_back(source, destination)):
                 return _take_away(medium, source)
         trash = _take_away(medium, destination)
         with _or_undo(lambda: _give_back(medium, trash, destination)):
+            medium.about_to(Renamed(source.place, destination.place))
             source.rename(destination)
         return trash
     except OSError as error:
         raise removing(error) from None
 
 
-def _rename_over(medium: Medium, source: Name, destination: Name) -> str | None:
+def _rename_over(medium: AnyMedium, source: Name, destination: Name) -> str | None:
     """Replace a file by a file in one step, its old contents kept by a second name in staging; ``None`` if impossible."""
     old, new = source.status(), destination.status()
     # rename(2) does nothing to two names of one file.
@@ -242,6 +247,8 @@ def _rename_over(medium: Medium, source: Name, destination: Name) -> str | None:
         return None
     backup = medium.staging.name()
     directory = medium.staging.descriptor
+    if isinstance(destination.place, tuple):
+        medium.about_to(Kept(backup, destination.place), Renamed(source.place, destination.place))
     try:
         os.link(destination.name, backup, src_dir_fd=destination.parent, dst_dir_fd=directory, follow_symlinks=False)
     except OSError:

@@ -51,7 +51,8 @@ class Changes:
         self._now, self._most_locks = now, most_locks
         self._cleared: set[bytes] = set()
         self._set: dict[bytes, dict[str, str | None]] = {}
-        self._swept = False
+        #: Have locks been written, or the expired removed?
+        self.locks_changed = False
 
     # -- properties
 
@@ -178,8 +179,8 @@ class Changes:
 
     def _sweep(self) -> None:
         """Before the first change of locks: others must look again, and the expired go."""
-        if not self._swept:
-            self._swept = True
+        if not self.locks_changed:
+            self.locks_changed = True
             self._number.unsettle()
             self._run(delete(LOCKS).where(LOCKS.c.expires <= self._now))
 

@@ -16,13 +16,15 @@ class Verb(StrEnum):
     DELETE = "delete"
     MOVE = "move"
     COPY = "copy"
+    TRANSACTION = "transaction"
 
 
 class Intent(NamedTuple):
     """``source`` is deleted, or moved or copied to ``destination``.
 
     ``identity`` is of what is deleted, or of what is to stand at the destination; ``replaced`` of what stood there before.
-    ``infinite``: a copy takes the properties of all members along.
+    ``infinite``: a copy takes the properties of all members along. A transaction has no paths: its steps are in a journal
+    (see ``local.journal``) in the folder that ``identity`` is of.
     """
 
     verb: Verb

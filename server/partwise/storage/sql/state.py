@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 import secrets
@@ -14,24 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from partwise.errors import TryAgain
 from partwise.storage.base import Lock, Path
-from partwise.storage.sql import intents
+from partwise.storage.sql import intents, stored_properties
 from partwise.storage.sql.changes import Changes
 from partwise.storage.sql.connections import (
     StateBroken,
     broken,
-    chunks,
-    code_of,
     compiled,
     damaged,
     make_engine,
     meanings,
 )
 from partwise.storage.sql.intents import Intent
+from partwise.storage.sql.joint import JointState
 from partwise.storage.sql.lock_table import LockTable, read_all
 from partwise.storage.sql.schema import INTENTS, LOCKS, META, METADATA, PROPERTIES, VERSION, key
 from partwise.storage.sql.shared_number import SharedNumber
@@ -43,8 +41,6 @@ __all__ = ["Changes", "State", "StateBroken"]
 #: Each process keeps the locks in memory, and reads all of them when one has changed.
 MOST_LOCKS = 20_000
 
-_ANY_PROPERTY = compiled(select(select(PROPERTIES.c.name).exists()))
-_ROW = (func.hex(PROPERTIES.c.path), PROPERTIES.c.name, PROPERTIES.c.value)
 _OBJECT = func.json_group_object(PROPERTIES.c.name, PROPERTIES.c.value)
 _OF_ONE = compiled(select(_OBJECT).where(PROPERTIES.c.path == bindparam("path")))
 _ALL_LOCKS = select(func.group_concat(LOCKS.c.lock, ","))
@@ -98,8 +94,7 @@ class State:
             self._asking = threading.Lock()
             if self._kept.exec_driver_sql("PRAGMA journal_mode = WAL").scalar() != "wal":
                 raise StateBroken(f"The server's state in {self._name} needs a local file system, this is none.")
-            with self._begin() as connection:
-                self.epoch = self._initialise(connection)
+            self.epoch = self._epoch() or self._begun()
             self.snapshot = Snapshot(self._engine, self._begin)
             self._log = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, self._log)
@@ -113,12 +108,23 @@ class State:
         except (TryAgain, TypeError, ValueError):
             raise damaged(self._name) from None
 
-    def _initialise(self, connection: Connection) -> str:
-        METADATA.create_all(connection)
-        found: dict[str, str] = {name: value for name, value in connection.execute(_META)}  # noqa: C416
-        if not found:
-            found = {"version": str(VERSION), "epoch": secrets.token_hex(8)}
-            connection.execute(insert(META), [{"key": name, "value": value} for name, value in found.items()])
+    def _epoch(self) -> str | None:
+        """Of a database that is complete; one that is being written for long can still be read."""
+        with self._engine.connect() as connection:
+            if not set(METADATA.tables) <= set(inspect(connection).get_table_names()):
+                return None
+            return self._understood(_meta(connection))
+
+    def _begun(self) -> str:
+        with self._begin() as connection:
+            METADATA.create_all(connection)
+            found = _meta(connection)
+            if not found:
+                found = {"version": str(VERSION), "epoch": secrets.token_hex(8)}
+                connection.execute(insert(META), [{"key": name, "value": value} for name, value in found.items()])
+            return self._understood(found)
+
+    def _understood(self, found: dict[str, str]) -> str:
         if not found.get("version", "").isdecimal() or not found.get("epoch"):
             raise damaged(self._name)
         if int(found["version"]) > VERSION:
@@ -157,8 +163,7 @@ class State:
             number = self._number.read()
             if known != number or known & 1:
                 with meanings(), self._engine.connect() as connection:
-                    texts = connection.execute(_ALL_LOCKS).scalar()
-                table = LockTable(read_all(texts or ""))
+                    table = _read_locks(connection)
                 self._table = number, table
             return table
 
@@ -168,15 +173,10 @@ class State:
             # What most requests ask: so without a connection of its own.
             values: dict[str, str] = json.loads(self._ask(_OF_ONE, key(paths[0])))
             return {paths[0]: values} if values else {}
-        found: dict[Path, dict[str, str]] = {}
-        if not self._ask(_ANY_PROPERTY):
-            return found
+        if not self._ask(stored_properties.ANY):
+            return {}
         with meanings(), self._engine.connect() as connection:
-            wanted = {key(path): path for path in paths}
-            for places in chunks(wanted):
-                for place, name, value in _rows(connection, places):
-                    found.setdefault(wanted[bytes.fromhex(place)], {})[name] = value
-        return found
+            return stored_properties.read(connection, paths)
 
     def _ask(self, statement: str, *values: bytes) -> Any:
         with meanings(), self._asking:
@@ -199,9 +199,32 @@ class State:
     def writing(self) -> Iterator[Changes]:
         """One transaction, rolled back when the block raises. Raises OutOfSpace or TryAgain, also at its end."""
         with self._settled(), meanings(), self._begin() as connection:
-            changes = Changes(connection, self._number, self._clock(), self._most_locks)
+            changes = self._changes(connection)
             yield changes
             changes.flush()
+
+    def _changes(self, connection: Connection) -> Changes:
+        return Changes(connection, self._number, self._clock(), self._most_locks)
+
+    @contextlib.contextmanager
+    def joint(self, number: int) -> Iterator[JointState]:
+        """One transaction for all that is written through it, rolled back when the block raises; else its intent goes too.
+
+        It is durable after the block. Raises OutOfSpace or TryAgain, also at its end.
+        """
+        with (
+            self._settled(),
+            meanings(),
+            self._engine.connect().execution_options(writing=True) as connection,
+            _durably(connection),
+            connection.begin(),
+        ):
+            joint = JointState(connection, self._changes, self._locks, _read_locks, self._clock)
+            yield joint
+            with joint.writing() as changes:
+                changes.drop_intent(number)
+            joint.require_sound()
+        self._intended.settle()
 
     # -- intents; the caller is in the store's critical section
 
@@ -237,6 +260,11 @@ class State:
         if self.interrupted():
             self._intended.settle()
 
+    def forget_intent(self, number: int) -> None:
+        """What it announced was undone. Raises OutOfSpace, TryAgain."""
+        with self.fulfilling(number):
+            pass
+
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:
         with self._engine.connect().execution_options(writing=True) as connection, connection.begin():
@@ -263,21 +291,20 @@ class State:
             self._closing.close()
 
 
-def _rows(connection: Connection, places: tuple[bytes, ...]) -> Sequence[Sequence[str]]:
-    """Hexadecimal path, name and value of all properties of these paths."""
+def _read_locks(connection: Connection) -> LockTable:
+    return LockTable(read_all(connection.execute(_ALL_LOCKS).scalar() or ""))
+
+
+def _meta(connection: Connection) -> dict[str, str]:
+    return {name: value for name, value in connection.execute(_META)}  # noqa: C416
+
+
+@contextlib.contextmanager
+def _durably(connection: Connection) -> Iterator[None]:
+    """What is committed in the block is on stable storage then; a commit that cannot be made so fails."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    driver.execute("PRAGMA synchronous = FULL")
     try:
-        rows: list[list[str]] = json.loads(connection.exec_driver_sql(_rows_of(len(places), True), places).scalar_one())
-        return rows
-    except DBAPIError as error:
-        if code_of(error) != sqlite3.SQLITE_TOOBIG:
-            raise
-        # More than the gigabyte that one value may have.
-        return connection.exec_driver_sql(_rows_of(len(places), False), places).tuples().all()
-
-
-@functools.cache
-def _rows_of(places: int, as_json: bool) -> str:
-    """The statement that reads the properties of so many paths."""
-    columns = (func.json_group_array(func.json_array(*_ROW)),) if as_json else _ROW
-    statement = select(*columns).where(PROPERTIES.c.path.in_([b""] * places))
-    return compiled(statement)
+        yield
+    finally:
+        driver.execute("PRAGMA synchronous = NORMAL")
