@@ -17,23 +17,26 @@ BESIDE = {
     "config": {"protocol", "errors"},
     "auth": {"protocol", "errors"},
     "web": {"protocol", "errors"},
+    "client": {"protocol", "errors"},
 }
 #: Which rooms may import a room beside the row.
 GUESTS = {
     "config": {"cli", "run", "app", "handlers"},
     "auth": {"app", "handlers"},
     "web": {"handlers", "batch", "actions"},
+    "client": {"cli"},
 }
 #: Libraries that only these rooms know.
 ONLY = {
-    "asyncio": {"run", "app", "handlers"},
-    "aiohttp": {"run", "app", "handlers"},
-    "lxml": {"protocol", "intake"},
+    "asyncio": {"run", "app", "handlers", "client", "cli"},
+    "aiohttp": {"run", "app", "handlers", "client"},
+    "lxml": {"protocol", "intake", "client"},
     "http_sf": {"protocol"},
     "jinja2": {"web"},
     "sqlalchemy": {"storage"},
     "bcrypt": {"auth"},
     "argon2": {"auth"},
+    "rich": {"cli"},
     "pydantic": {"config"},
     "pydantic_settings": {"config"},
 }

@@ -31,6 +31,8 @@ DOCUMENTS = {
     f"{_DAV}lockinfo": "lockinfo.xsd",
     f"{_DAV}sync-collection": "sync-collection.xsd",
     f"{_DAV}expand-property": "expand-property.xsd",
+    "{http://me.com/_namespace/}multiput": "multiput.xsd",
+    f"{_BATCH}limits": "limits.xsd",
 }
 
 # What the server writes; in the others elements of any namespace may stand anywhere.

@@ -20,6 +20,7 @@ from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.errors import Failure
 from partwise.handlers.arriving import Arriving
+from partwise.handlers.background import Background
 from partwise.handlers.context import SERVICES, Accounts, Services
 from partwise.handlers.dispatch import everything, handle
 from partwise.handlers.expect import leave_to_handler
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at what has grown old.
 _SWEEP = 3600
+#: Seconds between two looks whether a batch was cancelled.
+_CANCELLED = 1
 #: Seconds between two looks whether something must be counted again.
 _COUNT = 20
 
@@ -64,13 +67,16 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         store = LocalStore(os.fspath(config.directory), quotas=_quotas(config))
         committer = Committer(store)
         hop = Hop()
-        archive = Archive(os.path.join(store.state_folder(), "reports"), config.keep_reports)
+        mount = make_mount(config)
+        reports = os.path.join(store.state_folder(), "reports")
+        archive = Archive(reports, config.keep_reports, href=lambda batch: mount.service_href("batches", batch))
         intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
         accounts = None if file is None else Accounts(file, Verifier())
-        mount = make_mount(config)
-        app[SERVICES] = Services(config, mount, policy, store, committer, intake, archive, hop, Arriving(), accounts)
+        app[SERVICES] = Services(
+            config, mount, policy, store, committer, intake, archive, hop, Arriving(), Background(), accounts
+        )
         stopping = threading.Event()
-        background = [asyncio.create_task(_sweep(archive, hop))]
+        background = [asyncio.create_task(_sweep(archive, hop)), asyncio.create_task(_watch(archive, hop))]
         if config.quota:
             background.append(asyncio.create_task(_count(store, hop, stopping)))
         yield
@@ -78,6 +84,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await app[SERVICES].background.finished()
         await asyncio.to_thread(committer.close)
         if accounts is not None:
             accounts.verifier.close()
@@ -153,3 +160,11 @@ async def _sweep(archive: Archive, hop: Hop) -> None:
         except OSError:
             log.exception("old reports could not be removed; tried again later")
         await asyncio.sleep(_SWEEP)
+
+
+async def _watch(archive: Archive, hop: Hop) -> None:
+    """Batches of this process can be cancelled through any other."""
+    while True:
+        if archive.busy:
+            await hop.run(archive.watch)
+        await asyncio.sleep(_CANCELLED)

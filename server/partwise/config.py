@@ -68,6 +68,9 @@ class Config(BaseSettings):
     max_batch_size: Size | None = None
     #: A name and its fate take about 200 bytes of memory each while a batch runs.
     max_items: Size = 200_000
+    #: What is good in an atomic batch is held until its end, with about 2 KiB of memory an item; it is stored while all other
+    #: writers wait.
+    max_atomic_items: Size = 20_000
     #: A DAV: request body; real ones have a few KiB.
     max_protocol_body: Size = 1024 * 1024
     #: One stored property; larger values are contents and belong into a file.

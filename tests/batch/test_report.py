@@ -107,12 +107,13 @@ def test_the_archive_tells_single_items_and_forgets(tmp_path: Path) -> None:
     assert found is not None and found.name == "n2"
     for batch, index in [(report.batch, 0), (report.batch, 4), ("b" * 20, 1), ("../../etc/passwd", 1), ("", 1)]:
         assert archive.item(batch, index) is None
+    report.end("complete")
+    report.close()
     modified = os.stat(tmp_path / "reports" / f"{report.batch}.ndjson").st_mtime
     archive.sweep(modified + 99)
     assert archive.item(report.batch, 1) is not None
     archive.sweep(modified + 101)
     assert archive.item(report.batch, 1) is None
-    report.close()
 
 
 def test_the_archive_is_bounded(tmp_path: Path) -> None:
@@ -121,4 +122,4 @@ def test_the_archive_is_bounded(tmp_path: Path) -> None:
         (tmp_path / f"{number}").write_bytes(b"x" * 100)
         os.utime(tmp_path / f"{number}", (1000 + number, 1000 + number))
     archive.sweep(1010)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "3", "4"]

@@ -309,11 +309,11 @@ WHOLE = [
     ("foreign origin", "/", FORM | {"Origin": "https://evil.example"}, 403, "cross-site"),
     ("null origin", "/", FORM | {"Origin": "null"}, 403, "cross-site"),
     ("cross-site", "/", FORM | {"Sec_Fetch_Site": "cross-site"}, 403, "cross-site"),
-    ("unbuilt", "/?atomic=1", FORM, 501, None),
+    ("whole or not", "/?atomic=yes", FORM, 400, "malformed"),
     ("steering", "/?overwrite=x", FORM, 400, "malformed"),
     ("service", "/-/x", FORM, 403, "forbidden-name"),
     ("state", "/.partwise/", FORM, 403, "forbidden-name"),
-    ("named", "/", FORM | {"Idempotency_Key": "a" * 20}, 501, None),
+    ("name", "/", FORM | {"Idempotency_Key": "a" * 15}, 400, "malformed"),
     ("100 query fields", "/?" + "&".join("a" * 150), FORM, 400, "malformed"),
 ]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from partwise.actions.property_changes import Outcome, check_size, plan
-from partwise.errors import BATCH_NS, DAV_NS, Depends, Failure, InvalidResourceType, OutOfSpace
+from partwise.errors import BATCH_NS, DAV_NS, Depends, Failure, InvalidResourceType, OutOfSpace, UnsupportedType
+from partwise.protocol.media_types import parse_media_type
 from partwise.protocol.multistatus import DECLARATION
-from partwise.protocol.property_update import Change
+from partwise.protocol.property_update import Change, parse_mkcol
 
 _RESOURCETYPE = f"{{{DAV_NS}}}resourcetype"
 _COLLECTION = f"{{{DAV_NS}}}collection"
+_XML_TYPES = ("application/xml", "text/xml")
 
 
 class MkcolRefused(Exception):
@@ -26,6 +28,26 @@ class MkcolRefused(Exception):
             f'{DECLARATION}<D:mkcol-response xmlns:D="{DAV_NS}" xmlns:P="{BATCH_NS}">'
             f"{self.outcome.propstats()}</D:mkcol-response>\n"
         )
+
+
+def unfit(content_type: str | None) -> UnsupportedType | None:
+    """What speaks against a body of this type, if anything. Raises Malformed."""
+    if content_type is not None and parse_media_type(content_type).essence in _XML_TYPES:
+        return None
+    # RFC 4918 §9.3: "If the server receives a MKCOL request entity type it does not support or understand, it MUST
+    # respond with a 415".
+    return UnsupportedType("The body of MKCOL must be XML (RFC 5689), or there must be none.", accepted=_XML_TYPES)
+
+
+def asked(body: bytes, most: int) -> tuple[Mapping[str, str] | None, MkcolRefused | None]:
+    """The properties that a body asks for, or what speaks against them: it counts only where a collection can be made.
+
+    ``most``: bytes that the properties may have together. Raises what ``parse_mkcol`` raises.
+    """
+    try:
+        return initial_properties(parse_mkcol(body), most), None
+    except MkcolRefused as refused:
+        return None, refused
 
 
 def initial_properties(changes: Sequence[Change], most: int) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ UNMAPPED = ("OPTIONS", "PUT", "MKCOL", "LOCK")
 SERVICE = ("OPTIONS", "GET", "HEAD")
 
 #: The containers that POST takes (``Accept-Post``, W3C LDP §7.1).
-CONTAINERS = ("multipart/form-data", "multipart/mixed", "multipart/related")
+CONTAINERS = ("multipart/form-data", "multipart/mixed", "multipart/related", "application/x-tar", "application/zip")
 
 #: The formats that PATCH takes (``Accept-Patch``, RFC 5789 §3.1).
 PATCHES = (UPDATE_TYPE,)

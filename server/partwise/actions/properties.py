@@ -10,6 +10,7 @@ from partwise.actions.methods import reports_on
 from partwise.actions.sync_token import write_token
 from partwise.errors import DAV_NS
 from partwise.protocol.dates import format_http_date, format_instant
+from partwise.protocol.limits import LIMITS, Limits, limits_element
 from partwise.protocol.locking import SUPPORTED_LOCK, active_lock
 from partwise.protocol.multistatus import text
 from partwise.protocol.paths import Mount, Path
@@ -31,6 +32,7 @@ class View:
     mount: Mount
     principal: str | None
     now: Callable[[], float]
+    limits: Limits
     #: A whole tree is being listed: what is computed from everything below a collection is left out.
     deep: bool = False
 
@@ -166,13 +168,17 @@ def _reports(facts: Facts) -> str:
     )
 
 
+def _limits(facts: Facts) -> str | None:
+    return limits_element(facts.view.limits) if facts.resource.collection else None
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """A live property.
 
     ``value`` gives what stands inside its element, ``None`` where a resource does not have it; with ``whole`` it gives the
-    element itself. ``settable`` by PROPPATCH; ``in_allprop``: told without being named. COPY and MOVE keep what is stored,
-    but for ``creationdate``, which is new on COPY; everything else follows from the resource.
+    element itself, as it must outside of DAV:. ``settable`` by PROPPATCH; ``in_allprop``: told without being named. COPY and
+    MOVE keep what is stored, but for ``creationdate``, which is new on COPY; everything else follows from the resource.
     """
 
     value: Callable[[Facts], str | None]
@@ -183,8 +189,7 @@ class Live:
     costly: bool = False
 
 
-#: Name in the namespace DAV: → what is to be known of it.
-LIVE: dict[str, Live] = {
+_OF_DAV = {
     "resourcetype": Live(_resourcetype),
     "creationdate": Live(_creation),
     "displayname": Live(_displayname, settable=True, whole=True),
@@ -203,14 +208,19 @@ LIVE: dict[str, Live] = {
     "quota-used-bytes": Live(_used, in_allprop=False),
 }
 
+#: Name in Clark notation → what is to be known of it.
+LIVE: dict[str, Live] = {
+    **{f"{{{DAV_NS}}}{local}": live for local, live in _OF_DAV.items()},
+    LIMITS: Live(_limits, in_allprop=False, whole=True),
+}
+
 #: Those that are read from what is stored.
 _STORED = {f"{{{DAV_NS}}}{name}" for name in ("creationdate", "displayname", "getcontenttype", "getcontentlanguage")}
 
 
 def is_live(name: str) -> bool:
     """Is the name, in Clark notation, that of a live property?"""
-    namespace, local = split(name)
-    return namespace == DAV_NS and local in LIVE
+    return name in LIVE
 
 
 def needs_stored(name: str) -> bool:
@@ -225,13 +235,13 @@ def dead(stored: Properties) -> Mapping[str, str]:
 
 def writer(name: str) -> Callable[[Facts], str | None]:
     """Writes the whole element of a property in Clark notation, ``None`` where a resource does not have it."""
-    namespace, local = split(name)
-    live = LIVE.get(local) if namespace == DAV_NS else None
+    live = LIVE.get(name)
     if live is None:
         return lambda facts: facts.stored.get(name)
     value_of = live.value
     if live.whole:
         return value_of
+    local = split(name)[1]
     opening, closing, nothing = f"<D:{local}>", f"</D:{local}>", f"<D:{local}/>"
 
     def write(facts: Facts) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from partwise.actions.properties import LIVE, Facts, dead, empty, is_live, needs_stored, writer
-from partwise.errors import DAV_NS, TooLarge
+from partwise.errors import TooLarge
 from partwise.protocol.propfind import AllProp, Prop, PropName
 
 #: Properties that one request may name, and the characters that their names may take in an answer.
@@ -28,7 +28,7 @@ def plan_of(asked: Asked, *, minimal: bool) -> tuple[Plan, bool]:
         case PropName():
             return _names, True
         case AllProp(include=include):
-            names = [f"{{{DAV_NS}}}{name}" for name, live in LIVE.items() if live.in_allprop]
+            names = [name for name, live in LIVE.items() if live.in_allprop]
             return _values(names, _bounded(include), with_dead=True, minimal=minimal), True
         case Prop(names=names):
             named = _bounded(names)
@@ -38,9 +38,7 @@ def plan_of(asked: Asked, *, minimal: bool) -> tuple[Plan, bool]:
 def _names(facts: Facts) -> Propstats:
     collection = facts.resource.collection
     live = "".join(
-        f"<D:{name}/>"
-        for name, entry in LIVE.items()
-        if (collection if entry.costly else entry.value(facts) is not None)
+        empty(name) for name, entry in LIVE.items() if (collection if entry.costly else entry.value(facts) is not None)
     )
     return [(HTTPStatus.OK, live + "".join(map(empty, dead(facts.stored))))]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from partwise.actions.gate import Gate
-from partwise.actions.members import FailedMembers
-from partwise.errors import NotFound, PreconditionFailed, UnsupportedType
-from partwise.protocol.paths import Path
-from partwise.storage.base import Exists, Move, Resource, Store
+from partwise.errors import Malformed, NotFound, PreconditionFailed, UnsupportedType
+from partwise.protocol.paths import Mount, Path, Target
+from partwise.protocol.preferences import Depth
+from partwise.storage.base import Exists, Failed, Move, Resource, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +21,33 @@ class Relocation:
     overwrite: bool
     slash: bool
     bodied: bool
+    depth: Depth = Depth.INFINITY
+
+
+def destination(field: str | None, mount: Mount, authorities: Collection[str]) -> Target:
+    """What ``Destination`` names (RFC 4918 §10.3); ``authorities`` are the names under which the request reached us.
+
+    Raises Malformed, OtherServer, and what a bad name raises.
+    """
+    if field is None:
+        raise Malformed("COPY and MOVE need a Destination header with the new URL.")
+    target = mount.locate(field.strip(), authorities)
+    if target.service:
+        raise mount.reserved()
+    mount.check_new(target.path)
+    return target
 
 
 def move(store: Store, asked: Relocation, gate: Gate) -> bool:
     """True if the destination is new.
 
-    Raises NotFound, ParentMissing, Overlapping, NotAllowed, UnsupportedType, PreconditionFailed, Locked; MemberFailures for
-    locked members on either side: then nothing is moved.
+    Raises Malformed, NotFound, ParentMissing, Overlapping, NotAllowed, UnsupportedType, PreconditionFailed, Locked;
+    MemberFailures for locked members on either side: then nothing is moved.
     """
 
     def check(source: Resource, standing: Resource | None) -> None:
+        if asked.depth is not Depth.INFINITY and source.collection:
+            raise Malformed("A collection is moved with all its members; send Depth: infinity or none.")
         _check_source(asked, source, gate)
         gate.check_locks(asked.source)
         gate.check_membership(asked.source)
@@ -42,15 +60,18 @@ def move(store: Store, asked: Relocation, gate: Gate) -> bool:
         raise _taken() from None
 
 
-def copy(store: Store, asked: Relocation, gate: Gate, *, infinite: bool, failed: FailedMembers) -> bool:
+def copy(store: Store, asked: Relocation, gate: Gate, failed: Failed) -> bool:
     """True if the destination is new; ``failed`` is told of members that could not be copied. Raises as :func:`move`."""
 
     def check(source: Resource, standing: Resource | None) -> None:
+        if asked.depth is Depth.ONE and source.collection:
+            raise Malformed("A collection is copied with Depth: 0 or infinity.")
         _check_source(asked, source, gate)
         _check_destination(asked, source, standing, gate)
 
+    infinite = asked.depth is not Depth.ZERO
     try:
-        return store.copy(Move(asked.source, asked.destination, asked.overwrite, check), infinite, failed.add)
+        return store.copy(Move(asked.source, asked.destination, asked.overwrite, check), infinite, failed)
     except Exists:
         raise _taken() from None
 

@@ -39,7 +39,8 @@ def setting(change: Change) -> Setting:
     if special is not None:
         return special(change)
     namespace, local = split(change.name)
-    if namespace == DAV_NS and (local in _PROTECTED or (local in LIVE and not LIVE[local].settable)):
+    live = LIVE.get(change.name)
+    if (namespace == DAV_NS and local in _PROTECTED) or (live is not None and not live.settable):
         raise ProtectedProperty(f"The property {local} is computed by the server and cannot be set.")
     return Setting({change.name: change.value})
 

@@ -1,14 +1,18 @@
-"""Containers: what the headers of a part mean in ``multipart/form-data`` and in ``multipart/mixed``."""
+"""Containers: what the headers of a part mean in ``multipart/form-data``, in ``multipart/mixed`` and in archives."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from partwise.errors import Failure, Malformed, MalformedName, UnsupportedType
+from partwise.errors import Failure, Malformed, MalformedName, RuleFailed, UnsupportedType
 from partwise.protocol.disposition import parse_disposition, parse_form_disposition
+from partwise.protocol.http_request import RequestHead
+from partwise.protocol.media_types import parse_media_type
+from partwise.protocol.members import KIND, NAME, Kind
+from partwise.protocol.multipart import Event, NeedData
 from partwise.protocol.paths import Mount, Path, split_name
 
 Headers = Sequence[tuple[str, bytes]]
@@ -42,9 +46,49 @@ class ItemPart:
     failure: Failure | None = None
     promised: bool = False
     content_id: str | None = None
+    #: Stored properties that change together with the contents; ``None`` removes one.
+    properties: Mapping[str, str | None] = field(default_factory=dict)
 
 
-Part = Field | EmptyChoice | ItemPart
+@dataclass(frozen=True, slots=True)
+class CollectionPart:
+    """A directory of an archive. ``path`` is the collection to be there, or ``failure`` says why it has none."""
+
+    name: str
+    path: Path | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPart:
+    """A part of type ``application/http`` (RFC 9112 §10.2): a request on a member, unless ``failure`` speaks against it.
+
+    ``request`` is its head where the container tells it in another way; then the part holds the body alone.
+    """
+
+    name: str
+    content_id: str | None
+    failure: Failure | None = None
+    request: RequestHead | None = None
+
+
+Part = Field | EmptyChoice | ItemPart | CollectionPart | OperationPart
+
+
+class Decoder(Protocol):
+    """How the bytes of one kind of container become parts. As ``protocol.multipart.MultipartDecoder``.
+
+    Any method may raise a Failure, which ends the whole upload.
+    """
+
+    def receive(self, data: bytes) -> None:
+        """The next bytes of the body; ``b""`` says that it has ended."""
+
+    def next_event(self) -> Event | NeedData:
+        """The next event, or ``NEED_DATA``. Its work is bounded; that of all events that one chunk brings is not."""
+
+    def close(self) -> None:
+        """Gives back what is held; the decoder is done with."""
 
 
 class Container(Protocol):
@@ -147,6 +191,8 @@ class MixedContainer:
         values = _values(headers)
         counted = _counted(headers, _MIXED)
         content_id = values.get("content-id", b"").decode("utf-8", "replace") or None
+        if _is_operation(counted.get("content-type")):
+            return _operation(values.get("content-location", b"").decode("utf-8", "replace"), counted, content_id)
         location = values.get("content-location")
         if location is not None:
             reference = location.decode("utf-8", "surrogateescape")
@@ -174,6 +220,66 @@ class MixedContainer:
             promised=True,
             content_id=content_id,
         )
+
+
+_MEMBER = frozenset({"content-length", "x-oc-mtime"})
+_REFUSED = {
+    kind: f"This is a {kind.value}; only files and directories are stored."
+    for kind in Kind
+    if kind not in (Kind.FILE, Kind.DIRECTORY)
+} | {
+    Kind.ENCRYPTED: "The file is encrypted, so that it cannot be judged; pack it without a password.",
+    Kind.SPARSE: "This is a sparse file; pack it without --sparse.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveContainer:
+    """An archive posted to ``collection``: its members have names relative to it."""
+
+    mount: Mount
+    collection: Path
+
+    def part(self, headers: Headers) -> Part:
+        values = _values(headers)
+        counted = _counted(headers, _MEMBER)
+        kind = Kind[values[KIND].decode()]
+        try:
+            name = values[NAME].decode()
+        except UnicodeError:
+            shown, bad = values[NAME].decode("utf-8", "replace"), MalformedName("The name is not valid UTF-8.")
+            return (
+                CollectionPart(shown, failure=bad) if kind is Kind.DIRECTORY else ItemPart(shown, counted, failure=bad)
+            )
+        if kind is Kind.DIRECTORY:
+            # The slash behind a directory's name is a mark; a name of nothing but slashes stays one.
+            name = name.rstrip("/") or name
+            found = _named(name, {}, lambda: self.collection + split_name(name), self.mount)
+            return CollectionPart(name, found.path, found.failure)
+        found = _named(name, counted, lambda: self.collection + split_name(name), self.mount, promised=True)
+        if kind is Kind.FILE or found.failure is not None:
+            return found
+        return replace(found, failure=RuleFailed(_REFUSED[kind]))
+
+
+def _is_operation(content_type: str | None) -> bool:
+    if content_type is None or not content_type.strip().lower().startswith("application/http"):
+        return False
+    try:
+        return parse_media_type(content_type).essence == "application/http"
+    except Malformed:
+        return False
+
+
+def _operation(name: str, counted: Mapping[str, str], content_id: str | None) -> OperationPart:
+    for field_name in ("content-encoding", "content-transfer-encoding"):
+        if (coding := counted.get(field_name, "").strip().lower()) not in _AS_IS:
+            coded = UnsupportedType(f"The coding {coding!r} is not taken here; send the request as it is.")
+            return OperationPart(name, content_id, coded)
+    return OperationPart(name, content_id)
+
+
+_AS_IS = {"", "7bit", "8bit", "binary", "identity"}
 
 
 def _named(

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from partwise.batch.operations import Performed
 from partwise.batch.outcome import Outcome
+from partwise.batch.publisher import Act, Fate, Publisher, Rehearsed
 from partwise.batch.report import Report
 from partwise.errors import Duplicate, Failure, Success
 from partwise.intake.judging import too_late, when_judged
 from partwise.intake.pipeline import Staged
 from partwise.protocol.paths import Path
 from partwise.storage.base import Published
-from partwise.storage.committer import Committer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Heading:
     target: str | None = None
     content_id: str | None = None
     digest: str | None = None
+    #: Of an operation.
+    method: str | None = None
 
 
 #: The verdict on a complete body.
@@ -39,16 +43,30 @@ Verdict = Staged | Failure
 class _Pending:
     """A staged item on its way, and the later items of the same name, whose fate hangs on it."""
 
+    index: int
     behind: list[tuple[Heading, Verdict]] = field(default_factory=list)
 
 
 class Ledger:
-    """``item_href(index)`` names an item that has no usable or no unused target."""
+    """``item_href(index)`` names an item that has no usable or no unused target.
 
-    def __init__(self, report: Report, committer: Committer, item_href: Callable[[int], str]) -> None:
+    ``publisher`` is asked once, when the first item is good: then the client has said what it wants. ``progress`` is called
+    (from any thread) when an item was judged.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        publisher: Callable[[], Publisher],
+        item_href: Callable[[int], str],
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self._report = report
-        self._committer = committer
+        self._choose_publisher = publisher
         self._item_href = item_href
+        self._progress = progress
+        #: Items and operations that were refused.
+        self.failures = 0
         self._lock = threading.RLock()
         #: Every target named in the report so far, and whether an item of this request was stored there.
         self._told: dict[str, bool] = {}
@@ -56,21 +74,83 @@ class Ledger:
         self._waiting: dict[int, tuple[Heading, Staged]] = {}
         self._ready: list[tuple[Heading, Staged]] = []
 
+    @cached_property
+    def publisher(self) -> Publisher:
+        """What happens to what is good. Its first use decides."""
+        return self._choose_publisher()
+
+    def decide(self) -> None:
+        """Ask for the publisher now."""
+        self.publisher  # noqa: B018
+
+    @property
+    def waiting(self) -> int:
+        """Items whose judges have not answered."""
+        return len(self._waiting)
+
     def duplicate(self, heading: Heading) -> Failure | None:
         """Was an earlier item of this name stored? (One that is still on its way is judged when it has arrived.)"""
         assert heading.target is not None
         with self._lock:
-            return _duplicate(heading.target) if self._told.get(heading.target) else None
+            held = self.publisher.holds and heading.target in self._pending
+            return _duplicate(heading.target) if held or self._told.get(heading.target) else None
 
     def refuse(self, heading: Heading, failure: Failure) -> None:
         """The item is not stored."""
         with self._lock:
             pending = None if heading.target is None else self._pending.get(heading.target)
-            if pending is not None:
+            if pending is not None and not self.publisher.holds:
                 pending.behind.append((heading, failure))
                 return
             outcome = self._refused(heading, failure)
         self._report.settle([outcome])
+
+    def replay(self, heading: Heading, earlier: Outcome) -> None:
+        """The item was stored by an earlier try, as told there."""
+        with self._lock:
+            href = self._href(heading)
+            location = None if href == heading.target else heading.target
+            outcome = replace(
+                earlier,
+                index=heading.index,
+                href=href,
+                name=heading.name,
+                location=location,
+                replayed=True,
+                earlier=False,
+            )
+            if heading.target is not None:
+                self._told[heading.target] = outcome.method is None
+        self._report.settle([outcome])
+
+    def act(self, heading: Heading, act: Act, *, frees: bool = False) -> None:
+        """Something else than storing a body; ``frees``: afterwards the target can be stored under again."""
+        self.flush()
+        self.publisher.act(act, lambda result: self._acted(heading, result, frees))
+
+    def _acted(self, heading: Heading, result: Performed | Failure, frees: bool) -> None:
+        with self._lock:
+            if isinstance(result, Failure):
+                outcome = self._refused(heading, result)
+            else:
+                outcome = self._performed(heading, result)
+                if frees and heading.target is not None:
+                    self._told[heading.target] = False
+        self._report.settle([outcome])
+
+    def _performed(self, heading: Heading, performed: Performed) -> Outcome:
+        href = self._href(heading)
+        outcome = Outcome(
+            heading.index, href, performed.status, heading.name, content_id=heading.content_id, method=heading.method
+        )
+        if self.publisher.rehearses:
+            return replace(outcome, status=Success.GOOD.status, would=performed.status)
+        location = performed.location or (None if href == heading.target else heading.target)
+        return replace(outcome, location=location)
+
+    def conclude(self, *, broken: bool = False) -> None:
+        """No more items come; ``broken``: the upload broke off."""
+        self.publisher.conclude(broken or self.failures > 0)
 
     def stage(self, heading: Heading, staged: Staged) -> None:
         """The body is complete and good; it is published with the next :meth:`flush`, or when its judges agree."""
@@ -79,11 +159,13 @@ class Ledger:
             # An earlier one may have been stored since this one began.
             stored = self._told.get(heading.target, False)
             pending = self._pending.get(heading.target)
-            if pending is not None:
+            if pending is not None and self.publisher.holds:
+                stored = True
+            elif pending is not None:
                 pending.behind.append((heading, staged))
                 return
             if not stored:
-                self._pending[heading.target] = _Pending()
+                self._pending[heading.target] = _Pending(heading.index)
         if stored:
             staged.publication.upload.abort()
             self.refuse(heading, _duplicate(heading.target))
@@ -107,17 +189,19 @@ class Ledger:
             self._submit([entry])
         else:
             self._drop([entry], verdict)
+        self._progress()
 
     def expire(self) -> None:
         """The judges have had their time: what still waits is not stored."""
         with self._lock:
             late, self._waiting = list(self._waiting.values()), {}
         self._drop(late, too_late())
+        self._progress()
 
     def _drop(self, entries: Sequence[tuple[Heading, Staged]], failure: Failure) -> None:
         for _, staged in entries:
             staged.publication.upload.abort()
-        self._settle([(heading, failure) for heading, _ in entries])
+        self._settle([((heading, staged.size), failure) for heading, staged in entries])
 
     def flush(self) -> None:
         """Hand what is ready to the committer."""
@@ -127,24 +211,26 @@ class Ledger:
             self._submit(ready)
 
     def _submit(self, ready: Sequence[tuple[Heading, Staged]]) -> None:
-        def done(results: Sequence[Published | Failure]) -> None:
-            self._settle(list(zip((heading for heading, _ in ready), results, strict=True)))
+        entries = [(heading, staged.size) for heading, staged in ready]
 
-        self._committer.submit([staged.publication for _, staged in ready], done)
+        def done(results: Sequence[Fate]) -> None:
+            self._settle(list(zip(entries, results, strict=True)))
 
-    def _settle(self, fates: Sequence[tuple[Heading, Published | Failure]]) -> None:
+        self.publisher.submit([staged.publication for _, staged in ready], done)
+
+    def _settle(self, fates: Sequence[tuple[tuple[Heading, int], Fate]]) -> None:
         """Final fates of items on their way, and of those behind them."""
         outcomes: list[Outcome] = []
         next_in_line: list[tuple[Heading, Staged]] = []
         with self._lock:
-            for heading, fate in fates:
+            for (heading, size), fate in fates:
                 assert heading.target is not None
                 pending = self._pending.pop(heading.target)
                 if isinstance(fate, Failure):
                     outcomes.append(self._refused(heading, fate))
                     self._advance(heading.target, pending, outcomes, next_in_line)
                 else:
-                    outcomes.append(self._stored(heading, fate))
+                    outcomes.append(self._good(heading, fate, size))
                     outcomes += self._duplicates(heading.target, pending)
         self._report.settle(outcomes)
         for heading, staged in next_in_line:
@@ -162,6 +248,7 @@ class Ledger:
                 outcomes.append(self._refused(heading, verdict))
                 continue
             self._pending[target] = pending
+            pending.index = heading.index
             next_in_line.append((heading, verdict))
             return
 
@@ -175,10 +262,15 @@ class Ledger:
         """An href appears once in a document (RFC 4918 §14.24)."""
         if heading.target is None or heading.target in self._told:
             return self._item_href(heading.index)
+        pending = self._pending.get(heading.target)
+        if pending is not None and pending.index != heading.index:
+            # It belongs to one that is held.
+            return self._item_href(heading.index)
         self._told[heading.target] = False
         return heading.target
 
     def _refused(self, heading: Heading, failure: Failure) -> Outcome:
+        self.failures += 1
         return Outcome(
             heading.index,
             self._href(heading),
@@ -186,22 +278,26 @@ class Ledger:
             heading.name,
             content_id=heading.content_id,
             failure=failure,
+            method=heading.method,
         )
 
-    def _stored(self, heading: Heading, published: Published) -> Outcome:
+    def _good(self, heading: Heading, fate: Published | Rehearsed, size: int) -> Outcome:
         assert heading.target is not None
         href = self._href(heading)
         self._told[heading.target] = True
+        status = (Success.CREATED if fate.created else Success.REPLACED).status
+        rehearsed = isinstance(fate, Rehearsed)
         return Outcome(
             heading.index,
             href,
-            (Success.CREATED if published.created else Success.REPLACED).status,
+            Success.GOOD.status if rehearsed else status,
             heading.name,
-            size=published.resource.size,
-            etag=f'"{published.resource.etag}"',
+            size=size,
+            etag=None if isinstance(fate, Rehearsed) else f'"{fate.resource.etag}"',
             digest=heading.digest,
             content_id=heading.content_id,
-            location=None if href == heading.target else heading.target,
+            location=None if rehearsed or href == heading.target else heading.target,
+            would=status if rehearsed else None,
         )
 
 

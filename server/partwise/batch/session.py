@@ -1,4 +1,4 @@
-"""The session of one upload: from the bytes of a multipart body to items judged, staged and reported.
+"""The session of one upload: from the bytes of a container to items judged, staged and reported.
 
 Synchronous, and pinned to one thread for life (parsers of validators must not wander between threads): ``feed`` and
 ``finish`` and ``abort`` come from the session's lane. A call does a bounded step of work and says whether more is left.
@@ -7,59 +7,39 @@ Synchronous, and pinned to one thread for life (parsers of validators must not w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from partwise.actions.gate import UNCONDITIONAL, Gate
-from partwise.batch import steering as steer
-from partwise.batch.containers import Container, EmptyChoice, Field, FormContainer, ItemPart
+from partwise.batch.containers import CollectionPart, Container, Decoder, EmptyChoice, Field, ItemPart, OperationPart
+from partwise.batch.declaring import item_of
+from partwise.batch.embedded import Embedded
+from partwise.batch.fields import COST, FormFields
 from partwise.batch.ledger import Heading, Ledger
+from partwise.batch.limits import BatchLimits
+from partwise.batch.making import make_path
+from partwise.batch.operations import Operation, Performed, Surroundings, aim, perform
+from partwise.batch.outcome import Outcome
+from partwise.batch.replaying import Replay
 from partwise.batch.steering import Steering
-from partwise.errors import Failure, Malformed, MalformedName, TooLarge, TryAgain
-from partwise.intake.declaration import declare
-from partwise.intake.item import Item
-from partwise.intake.kept import kept
+from partwise.errors import ChangedSince, Depends, Failure, Malformed, MalformedName, TooLarge, TryAgain
 from partwise.intake.pipeline import Intake, Reception
-from partwise.intake.validators.base import Candidate
 from partwise.protocol.digests import format_sha256
-from partwise.protocol.if_header import parse_if
-from partwise.protocol.multipart import (
-    NEED_DATA,
-    End,
-    Event,
-    MultipartDecoder,
-    PartBegin,
-    PartBroken,
-    PartData,
-    PartEnd,
-)
+from partwise.protocol.http_request import RequestHead
+from partwise.protocol.multipart import NEED_DATA, End, Event, PartBegin, PartBroken, PartData, PartEnd, PartFailed
 from partwise.protocol.paths import Mount, Path
+from partwise.storage.base import Store
 
 log = logging.getLogger(__name__)
 
-#: Items begun in one step, so that the event loop gets the interpreter back.
-STEP_ITEMS = 128
-#: What a form field costs beyond its value, so that empty ones are bounded too.
-_FIELD_COST = 64
+#: Items begun and bytes taken in one step, so that the event loop gets the interpreter back.
+STEP_ITEMS, STEP_BYTES = 128, 1024 * 1024
 #: Characters of a client's name for an item that are kept.
 _NAME = 500
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """``items`` in one batch; ``fields``: bytes of all form fields together."""
-
-    items: int = 200_000
-    fields: int = 65_536
-
-
-class _Mode(Enum):
-    BETWEEN = auto()
-    FIELD = auto()
-    EMPTY = auto()
-    ITEM = auto()
-    SKIPPING = auto()
+#: Rows of earlier tries of a named batch, by target.
+Earlier = Callable[[str], Outcome | None]
 
 
 def meaning(error: Exception) -> Failure:
@@ -71,12 +51,15 @@ def meaning(error: Exception) -> Failure:
 
 
 class BatchSession:
-    """Judges one batch posted to ``collection``. Every item ends as one row of the ledger's report."""
+    """Judges one batch posted to ``collection``. Every item ends as one row of the ledger's report.
+
+    ``earlier`` makes it a named batch: what it finds is not stored again. ``authorities``: the names of this server.
+    """
 
     def __init__(
         self,
         *,
-        decoder: MultipartDecoder,
+        decoder: Decoder,
         container: Container,
         collection: Path,
         mount: Mount,
@@ -85,6 +68,8 @@ class BatchSession:
         ledger: Ledger,
         steering: Steering,
         limits: BatchLimits,
+        authorities: Collection[str] = (),
+        earlier: Earlier | None = None,
     ) -> None:
         self._decoder = decoder
         self._container = container
@@ -96,29 +81,46 @@ class BatchSession:
         self._intake = intake
         self._ledger = ledger
         self._request_steering = steering
-        self._field_steering = Steering()
         self._limits = limits
-        self._mode = _Mode.BETWEEN
+        self._authorities = authorities
+        self._earlier = earlier
+        self._fields = FormFields(container, limits.fields)
         self._heading: Heading | None = None
         self._reception: Reception | None = None
-        self._field = ("", bytearray())
-        self._field_bytes = 0
+        self._embedded: Embedded | None = None
+        #: An operation that waits until everything before it is settled.
+        self._deferred: tuple[Heading, Callable[[], None]] | None = None
+        self._taken = 0
+        #: Have operations been put off to the end, so that nobody knows yet what will stand where?
+        self._late = False
+        #: What happens to the data of the part in progress, and at its end.
+        self._on_data: Callable[[bytes], None] = _skip
+        self._on_end: Callable[[], None] = _nothing
         self._on: dict[type[Event], Callable[[Event], None]] = {
             PartBegin: self._begin,
             PartBroken: self._broken,
             PartData: self._data,
             PartEnd: self._end_part,
+            PartFailed: self._fail_part,
             End: lambda event: None,
         }
         #: Items begun so far, which is the number of rows there will be.
         self.begun = 0
-        #: Form fields that mean nothing.
-        self.ignored = 0
+
+    @property
+    def ignored(self) -> int:
+        """Form fields that mean nothing."""
+        return self._fields.ignored
 
     @property
     def steering(self) -> Steering:
         """What the client wants; final from the first item on."""
-        return self._field_steering.under(self._request_steering)
+        return self._fields.steering.under(self._request_steering)
+
+    @property
+    def must_settle(self) -> bool:
+        """The next step must wait until everything before the last item has its fate, or is held."""
+        return self._deferred is not None
 
     def feed(self, data: bytes) -> bool:
         """Bytes of the body, never none; or none to go on with those received before.
@@ -135,9 +137,12 @@ class BatchSession:
         return self._step()
 
     def _step(self) -> bool:
-        stop = self.begun + STEP_ITEMS
+        stop, self._taken = self.begun + STEP_ITEMS, 0
         try:
-            while self.begun < stop:
+            if self._deferred is not None:
+                (_, do), self._deferred = self._deferred, None
+                do()
+            while self.begun < stop and self._taken < STEP_BYTES and self._deferred is None:
                 event = self._decoder.next_event()
                 if event is NEED_DATA:
                     return False
@@ -151,93 +156,64 @@ class BatchSession:
 
         Without a failure (the client went away) the item in progress is told to be cut short.
         """
-        if self._reception is not None:
-            self._reception.abort()
-            self._reception = None
+        if self._deferred is not None:
+            (self._heading, _), self._deferred = self._deferred, None
         if self._heading is None and failure is not None:
             self._heading = self._next_heading("")
         if self._heading is not None:
-            self._ledger.refuse(self._heading, failure or Malformed("The upload broke off in the middle of this item."))
-            self._heading = None
-        self._mode = _Mode.SKIPPING
+            self._refuse(failure or Malformed("The upload broke off in the middle of this item."))
         self._ledger.flush()
 
     # -- parts
 
-    def _next_heading(self, name: str, path: Path | None = None, content_id: str | None = None) -> Heading:
+    def _next_heading(
+        self, name: str, path: Path | None = None, content_id: str | None = None, *, collection: bool = False
+    ) -> Heading:
+        if not self.begun:
+            # From here on the client has said what it wants.
+            self._ledger.decide()
         self.begun += 1
-        target = None if path is None else self._mount.href(path)
+        target = None if path is None else self._mount.href(path, collection=collection)
         return Heading(self.begun, name[:_NAME], path, target, None if content_id is None else content_id[:_NAME])
 
     def _begin(self, event: Event) -> None:
         assert isinstance(event, PartBegin)
         part = self._container.part(event.headers)
-        if isinstance(part, Field):
-            self._mode = _Mode.FIELD
-            self._field = (part.name, bytearray())
-            self._count_field(_FIELD_COST)
-        elif isinstance(part, EmptyChoice):
-            self._mode = _Mode.EMPTY
-            self._count_field(_FIELD_COST)
-        else:
-            self._check_count()
-            self._begin_item(part)
+        match part:
+            case Field():
+                self._fields.begin(part.name)
+                self._on_data, self._on_end = self._fields.add, self._end_field
+                return
+            case EmptyChoice():
+                self._fields.count(COST)
+                self._on_data, self._on_end = self._unnamed, _nothing
+                return
+        self._check_count()
+        match part:
+            case ItemPart():
+                self._heading = self._next_heading(part.name, part.path, part.content_id)
+                self._attempt(part.failure, lambda: self._begin_item(part))
+            case CollectionPart():
+                self._heading = self._next_heading(part.name, part.path, collection=True)
+                self._attempt(part.failure, lambda: self._begin_collection(part.path))
+            case OperationPart():
+                self._heading = self._next_heading(part.name, None, part.content_id)
+                self._attempt(part.failure, lambda: self._begin_operation(part))
 
     def _check_count(self) -> None:
-        if self.begun >= self._limits.items:
-            raise TooLarge(
-                f"An upload may hold {self._limits.items} items at most; send the rest in another one.",
-                limit=self._limits.items,
-            )
+        limit = self._limits.whole if self.steering.atomic else self._limits.items
+        if self.begun >= limit:
+            kind = "An upload that is to be stored as a whole" if self.steering.atomic else "An upload"
+            raise TooLarge(f"{kind} may hold {limit} items at most; send the rest in another one.", limit=limit)
 
-    def _broken(self, event: Event) -> None:
-        assert isinstance(event, PartBroken)
-        self._check_count()
-        self._ledger.refuse(self._next_heading(""), event.failure)
-        self._mode = _Mode.SKIPPING
-
-    def _begin_item(self, part: ItemPart) -> None:
-        self._heading = heading = self._next_heading(part.name, part.path, part.content_id)
-        if part.failure is not None:
-            self._refuse(part.failure)
-            return
+    def _attempt(self, failure: Failure | None, step: Callable[[], None]) -> None:
+        """One step of the item in progress, which ``failure`` or what the step raises ends."""
         try:
-            item = self._item(part)
-            duplicate = self._ledger.duplicate(heading)
-            if duplicate is not None:
-                raise duplicate
-            self._reception = self._intake.begin(item)
+            if failure is not None:
+                raise failure
+            step()
         except Exception as error:
             self._refuse(meaning(error))
-            return
-        self._mode = _Mode.ITEM
-
-    def _item(self, part: ItemPart) -> Item:
-        """What the headers of the part declare. Raises Malformed."""
-        assert part.path is not None
-        declared = declare(part.headers)
-        field = part.headers.get("if")
-        gate = replace(
-            self._gate,
-            path=part.path,
-            conditions=declared.conditions,
-            overwrite=self.steering.overwrite is not False,
-            if_header=None if field is None else parse_if(field),
-        )
-        write = gate.write(part.path, len(self._collection))
-        candidate = Candidate("/".join(part.path), declared.essence, declared.charset, declared.length)
-        return Item(
-            path=part.path,
-            candidate=candidate,
-            check=write.whole,
-            existing=len(self._collection),
-            length=declared.length if part.promised else None,
-            digests=declared.digests,
-            modified_ns=declared.modified_ns,
-            coding=declared.coding,
-            check_first=write.first,
-            properties=kept(declared, part.path[-1]),
-        )
 
     def _refuse(self, failure: Failure) -> None:
         """The item in progress is refused; its remaining bytes are skipped."""
@@ -247,29 +223,86 @@ class BatchSession:
             self._reception = None
         self._ledger.refuse(self._heading, failure)
         self._heading = None
-        self._mode = _Mode.SKIPPING
+        self._on_data, self._on_end = _skip, _nothing
+
+    def _require_going_on(self) -> None:
+        """Raises Depends after as many failures as the client wants to see."""
+        most = self.steering.max_failures
+        if most is not None and self._ledger.failures >= most:
+            raise Depends(f"Not judged: the upload was to stop after {most} of its items had failed.")
+
+    def _broken(self, event: Event) -> None:
+        assert isinstance(event, PartBroken)
+        self._check_count()
+        self._heading = self._next_heading("")
+        self._refuse(event.failure)
 
     def _data(self, event: Event) -> None:
         assert isinstance(event, PartData)
-        if self._mode is _Mode.ITEM:
-            assert self._reception is not None
-            try:
-                self._reception.write(event.data)
-            except Exception as error:
-                self._refuse(meaning(error))
-        elif self._mode is _Mode.FIELD:
-            self._count_field(len(event.data))
-            self._field[1].extend(event.data)
-        elif self._mode is _Mode.EMPTY:
-            self._heading = self._next_heading("")
-            self._refuse(MalformedName("The part holds a file without a name."))
+        self._taken += len(event.data)
+        self._on_data(event.data)
+
+    def _fail_part(self, event: Event) -> None:
+        assert isinstance(event, PartFailed)
+        if self._heading is not None:
+            self._refuse(event.failure)
+        self._on_data, self._on_end = _skip, _nothing
 
     def _end_part(self, event: Event) -> None:
-        mode, self._mode = self._mode, _Mode.BETWEEN
-        if mode is _Mode.FIELD:
-            self._end_field()
-        elif mode is _Mode.ITEM:
-            self._end_item()
+        on_end, self._on_data, self._on_end = self._on_end, _skip, _nothing
+        on_end()
+
+    def _end_field(self) -> None:
+        self._fields.end(items=self.begun > 0)
+
+    def _unnamed(self, data: bytes) -> None:
+        self._check_count()
+        self._heading = self._next_heading("")
+        self._refuse(MalformedName("The part holds a file without a name."))
+
+    # -- items
+
+    def _begin_item(self, part: ItemPart) -> None:
+        heading = self._heading
+        assert heading is not None and part.path is not None
+        self._require_going_on()
+        duplicate = self._ledger.duplicate(heading)
+        if duplicate is not None:
+            raise duplicate
+        earlier = self._told_before(heading)
+        if earlier is not None:
+            if earlier.method is not None:
+                raise ChangedSince(
+                    "An earlier try of this batch has changed what it stored here; send it in another one."
+                )
+            self._begin_replay(Replay(self._intake.admission.store, part.path, earlier))
+            return
+        gate = replace(self._gate, overwrite=self.steering.overwrite is not False)
+        item = item_of(part, gate, self._collection, hashed=self._earlier is not None, late=self._late)
+        self._reception = self._intake.begin(item, rehearsal=self.steering.dry_run is True)
+        self._on_data, self._on_end = self._receive, self._end_item
+
+    def _told_before(self, heading: Heading) -> Outcome | None:
+        if self._earlier is None or heading.target is None:
+            return None
+        found = self._earlier(heading.target)
+        return None if found is None or found.would is not None else found
+
+    def _begin_replay(self, replay: Replay) -> None:
+        def end() -> None:
+            self._attempt(None, replay.finish)
+            if self._heading is not None:
+                heading, self._heading = self._heading, None
+                self._ledger.replay(heading, replay.earlier)
+
+        self._on_data, self._on_end = replay.write, end
+
+    def _receive(self, data: bytes) -> None:
+        assert self._reception is not None
+        try:
+            self._reception.write(data)
+        except Exception as error:
+            self._refuse(meaning(error))
 
     def _end_item(self) -> None:
         assert self._heading is not None and self._reception is not None
@@ -277,40 +310,95 @@ class BatchSession:
             staged = self._reception.finish()
         except Exception as error:
             self._refuse(meaning(error))
-            self._mode = _Mode.BETWEEN
             return
         heading, self._heading = self._heading, None
-        digest = next((d for d in self._reception.item.digests if d.algorithm == "sha-256"), None)
-        self._reception = None
+        digest, self._reception = self._reception.sha256, None
         if digest is not None:
-            heading = Heading(
-                heading.index,
-                heading.name,
-                heading.path,
-                heading.target,
-                heading.content_id,
-                format_sha256(digest.value),
-            )
+            heading = replace(heading, digest=format_sha256(digest))
         self._ledger.stage(heading, staged)
 
-    # -- form fields
+    # -- collections and operations
 
-    def _count_field(self, size: int) -> None:
-        self._field_bytes += size
-        if self._field_bytes > self._limits.fields:
-            raise TooLarge(
-                f"The fields of the form are larger than {self._limits.fields} bytes together.",
-                limit=self._limits.fields,
-            )
+    def _begin_collection(self, path: Path | None) -> None:
+        assert self._heading is not None and path is not None
+        self._require_going_on()
+        heading, self._heading = self._heading, None
+        gate, existing = self._gate, len(self._collection)
+        # Not in order: what comes with it does not stand in its way, and it makes what is missing by itself.
+        self._ledger.act(heading, lambda store: make_path(store, gate, path, existing))
 
-    def _end_field(self) -> None:
-        name, raw = self._field
-        value = raw.decode("utf-8", "replace")
-        if name == "_charset_" and isinstance(self._container, FormContainer):
-            self._container.use_charset(value)
-        elif not steer.is_steering(name, value):
-            self.ignored += 1
-        elif self.begun:
-            raise Malformed(f"The field {name!r} steers the upload and must stand before the first file.")
-        else:
-            self._field_steering = self._field_steering.with_field(name, value)
+    def _begin_operation(self, part: OperationPart) -> None:
+        self._require_going_on()
+        self._embedded = embedded = Embedded(self._limits.operation, part.request)
+        self._on_data, self._on_end = self._read_head, self._end_operation
+        if embedded.head is not None:
+            self._aim(embedded.head)
+
+    def _read_head(self, data: bytes) -> None:
+        def step() -> None:
+            assert self._embedded is not None
+            rest = self._embedded.read_head(data)
+            if rest is not None and self._embedded.head is not None:
+                self._aim(self._embedded.head)
+                if rest:
+                    self._on_data(rest)
+
+        self._attempt(None, step)
+
+    def _aim(self, head: RequestHead) -> None:
+        """What the operation is about. The body of a PUT is an item like any other."""
+        assert self._heading is not None and self._embedded is not None
+        target = aim(head, self._mount, self._collection, self._authorities)
+        name = self._heading.name or f"{head.method} {head.target}"
+        self._heading = replace(
+            self._heading, name=name[:_NAME], path=target.path, target=self._mount.href(target.path)
+        )
+        if head.method == "PUT":
+            self._begin_item(ItemPart(name, head.headers, path=target.path, promised=True))
+            return
+        self._heading = replace(self._heading, method=head.method)
+        self._embedded.target = target
+        self._on_data, self._on_end = self._read_body, self._end_operation
+
+    def _read_body(self, data: bytes) -> None:
+        assert self._embedded is not None
+        embedded = self._embedded
+        self._attempt(None, lambda: embedded.add(data))
+
+    def _end_operation(self) -> None:
+        embedded, self._embedded = self._embedded, None
+        assert embedded is not None
+        if embedded.head is None:
+            self._embedded = embedded
+            self._attempt(None, lambda: self._aim(embedded.finish_head()))
+            self._end_part(PartEnd())
+        elif embedded.target is not None:
+            self._perform(embedded.operation())
+
+    def _perform(self, operation: Operation) -> None:
+        heading, self._heading = self._heading, None
+        assert heading is not None
+        earlier = self._told_before(heading)
+        if earlier is not None and earlier.method == heading.method:
+            self._ledger.replay(heading, earlier)
+            return
+        gate = replace(self._gate, overwrite=self.steering.overwrite is not False)
+        collection, authorities, most = self._collection, self._authorities, self._limits.properties
+
+        def act(store: Store) -> Performed:
+            return perform(operation, Surroundings(store, gate, collection, authorities, most))
+
+        self._late = self._ledger.publisher.holds
+        self._deferred = heading, lambda: self._ledger.act(heading, act, frees=heading.method in _FREEING)
+
+
+#: After these the target can be stored under again.
+_FREEING = {"DELETE", "MOVE"}
+
+
+def _skip(data: bytes) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass

@@ -2,75 +2,124 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from partwise.errors import Malformed, NotImplementedHere
+from partwise.errors import Malformed
 from partwise.protocol.preferences import parse_incremental, parse_overwrite, parse_prefer
 from partwise.protocol.query import parse_query
 
-#: What may be said in the query or a field, with the values it takes.
-_VALUES = {
-    "overwrite": {"T": True, "F": False},
-    "return": {"minimal": True, "representation": False},
-    "early": {"1": True, "0": False},
-}
-#: Said by ``batch.md`` but not built yet: to ignore them would be a lie.
-_NOT_YET = {"atomic", "on-error", "max-failures", "dry-run", "final-status", "batch"}
+_BATCH = re.compile(r"[A-Za-z0-9._~-]{16,128}")
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """``None``: not said. ``early=True`` asks for rows before the upload has ended, ``False`` forbids them."""
+    """``None``: not said. ``early=True`` asks for rows before the upload has ended, ``False`` forbids them.
+
+    ``batch`` is the client's own name for it; ``max_failures``: judge no more items after so many.
+    """
 
     overwrite: bool | None = None
     minimal: bool | None = None
     early: bool | None = None
+    atomic: bool | None = None
+    dry_run: bool | None = None
+    max_failures: int | None = None
+    final_status: bool | None = None
+    respond_async: bool | None = None
+    batch: str | None = None
 
     def under(self, stronger: Steering) -> Steering:
         """The two together; what ``stronger`` says counts."""
-        return Steering(
-            _first(stronger.overwrite, self.overwrite),
-            _first(stronger.minimal, self.minimal),
-            _first(stronger.early, self.early),
-        )
+        said: dict[str, Any] = {each.name: getattr(stronger, each.name) for each in fields(self)}
+        return replace(self, **{name: value for name, value in said.items() if value is not None})
 
     def with_field(self, name: str, value: str) -> Steering:
         """One more field of the same standing. Raises Malformed for an unknown value or a contradiction."""
-        key = "minimal" if name == "return" else name
-        try:
-            said = _VALUES[name][value]
-        except KeyError:
-            choices = " or ".join(_VALUES[name])
-            raise Malformed(f"The value of {name!r} must be {choices}.") from None
+        key, read = _STEERS[name]
+        said = read(name, value)
+        if said is None:
+            return self
         if getattr(self, key) not in (None, said):
             raise Malformed(f"{name!r} is said twice, with different values.")
-        return replace(self, **{key: said})
+        changed: dict[str, Any] = {key: said}
+        return replace(self, **changed)
 
 
-def _first(stronger: bool | None, weaker: bool | None) -> bool | None:
-    return weaker if stronger is None else stronger
+Read = Callable[[str, str], object]
 
 
-def is_steering(name: str, value: str) -> bool:
-    """Does a field or query key of this name steer a batch? Raises NotImplementedHere for what is not built yet."""
-    if name in _NOT_YET and value != "0":
-        raise NotImplementedHere(f"{name!r} is not available on this server; nothing was stored.")
-    return name in _VALUES
+def _one_of(**values: object) -> Read:
+    def read(name: str, value: str) -> object:
+        # Python's keyword arguments cannot be numbers.
+        try:
+            return values[value if value.isalpha() else f"_{value}"]
+        except KeyError:
+            choices = " or ".join(choice.lstrip("_") for choice in values)
+            raise Malformed(f"The value of {name!r} must be {choices}.") from None
+
+    return read
 
 
-def from_headers(overwrite: str | None, prefer: str | None, incremental: str | None) -> Steering:
-    """From ``Overwrite``, ``Prefer`` and ``Incremental``. Raises Malformed."""
+def _count(name: str, value: str) -> int:
+    if not _COUNT.fullmatch(value):
+        raise Malformed(f"The value of {name!r} must be a number from 1 on.")
+    return int(value)
+
+
+def _batch(name: str, value: str) -> str:
+    if not _BATCH.fullmatch(value):
+        raise Malformed(f"The value of {name!r} must be 16 to 128 letters, digits or any of . _ ~ -")
+    return value
+
+
+_SWITCH = _one_of(_1=True, _0=False)
+
+#: What may be said in the query or a field, and how it is read.
+_STEERS: dict[str, tuple[str, Read]] = {
+    "overwrite": ("overwrite", _one_of(T=True, F=False)),
+    "return": ("minimal", _one_of(minimal=True, representation=False)),
+    "early": ("early", _SWITCH),
+    "atomic": ("atomic", _SWITCH),
+    "dry-run": ("dry_run", _SWITCH),
+    "on-error": ("max_failures", _one_of(stop=1, **{"continue": None})),
+    "max-failures": ("max_failures", _count),
+    "final-status": ("final_status", _SWITCH),
+    "batch": ("batch", _batch),
+}
+
+
+def is_steering(name: str) -> bool:
+    """Does a field or query key of this name steer a batch?"""
+    return name in _STEERS
+
+
+def from_headers(
+    overwrite: str | None, prefer: str | None, incremental: str | None, idempotency_key: str | None = None
+) -> Steering:
+    """From ``Overwrite``, ``Prefer``, ``Incremental`` and ``Idempotency-Key``. Raises Malformed."""
+    preferences = parse_prefer(prefer)
     return Steering(
         overwrite=None if overwrite is None else parse_overwrite(overwrite),
-        minimal={"minimal": True, "representation": False, None: None}[parse_prefer(prefer).return_],
+        minimal={"minimal": True, "representation": False, None: None}[preferences.return_],
         early=True if parse_incremental(incremental) else None,
+        respond_async=True if preferences.respond_async else None,
+        # The draft of the field makes it a string in quotes; many send the bare value.
+        batch=None if idempotency_key is None else _batch("Idempotency-Key", _unquoted(idempotency_key.strip())),
     )
 
 
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
 def from_query(query: str) -> Steering:
-    """Raises Malformed or NotImplementedHere; unknown keys mean nothing."""
+    """Raises Malformed; unknown keys mean nothing."""
     steering = Steering()
     for name, value in parse_query(query):
-        if is_steering(name, value):
+        if is_steering(name):
             steering = steering.with_field(name, value)
     return steering

@@ -20,13 +20,29 @@ from partwise.errors import (
     WrongKind,
     reason,
 )
-from partwise.protocol.media_types import choose
+from partwise.protocol.media_types import choose, parse_accept
 from partwise.protocol.multistatus import error_document
+from partwise.protocol.problem_details import JSON_API, PROBLEM, errors_document, problem_document
 from partwise.protocol.ranges import content_range
 from partwise.web import pages
 
 XML = "application/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+
+#: For what a client would like to have → what a failure is told in.
+_FAILURES = {
+    "application/xml": XML,
+    "text/xml": XML,
+    "text/html": HTML,
+    "application/json": PROBLEM,
+    PROBLEM: PROBLEM,
+    "application/x-ndjson": PROBLEM,
+    "application/jsonl": PROBLEM,
+    JSON_API: JSON_API,
+    "text/event-stream": PROBLEM,
+}
+
+_DOCUMENTS = {XML: error_document, PROBLEM: problem_document, JSON_API: errors_document}
 
 #: Seconds after which a client may try again (``Retry-After``).
 _RETRY = 5
@@ -48,21 +64,32 @@ def form_headers(form: Form) -> dict[str, str]:
 
 
 def failure_response(request: web.Request, failure: Failure, home: str) -> web.Response:
-    """``DAV:error`` for programs, a page for a person whose browser asks for HTML. ``home`` is the href of the root."""
+    """``DAV:error`` for programs, problem details (RFC 9457) or JSON:API for those that like JSON better, a page for a
+    person whose browser asks for HTML. ``home`` is the href of the root."""
     headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store", hdrs.VARY: hdrs.ACCEPT, **_headers(failure)}
     if isinstance(failure, UnsupportedType) and request.method == "POST":
         headers["Accept-Post"] = ", ".join(CONTAINERS)
     if isinstance(failure, UnsupportedType) and request.method == "PATCH":
         headers["Accept-Patch"] = ", ".join(PATCHES)
     status = failure.status
-    if choose(request.headers.get(hdrs.ACCEPT), ("application/xml", "text/xml", "text/html")) == "text/html":
+    kind = _told_in(request.headers.get(hdrs.ACCEPT))
+    if kind == HTML:
         body = pages.error_page(status, reason(status), failure.text, home)
         headers |= PAGE_HEADERS
     else:
-        body = error_document(failure)
-        headers[hdrs.CONTENT_TYPE] = XML
+        body = _DOCUMENTS[kind](failure)
+        headers[hdrs.CONTENT_TYPE] = kind
     encoded = body.encode("utf-8", "replace")
     return web.Response(status=status, reason=reason(status), body=encoded, headers=headers)
+
+
+def _told_in(accept: str | None) -> str:
+    """A failure is told even to those who accept none of its types (RFC 9110 §15.5.7)."""
+    chosen = choose(accept, tuple(_FAILURES))
+    if chosen is not None:
+        return _FAILURES[chosen]
+    # application/ld+json and its kin: whoever reads them reads JSON.
+    return PROBLEM if any(one.q and one.subtype.endswith("+json") for one in parse_accept(accept or "")) else XML
 
 
 def members_response(failures: MemberFailures) -> web.Response:

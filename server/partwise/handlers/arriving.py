@@ -14,6 +14,10 @@ class Stopping(Exception):
     """The server stops; the rest of the body is not read."""
 
 
+class Cancelled(Exception):
+    """Somebody cancelled the batch; the rest of the body is not read."""
+
+
 class Arriving:
     """All bodies in progress in this process."""
 

@@ -9,8 +9,8 @@ from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from partwise.errors import Malformed, TooLarge, TryAgain
-from partwise.handlers.arriving import Stopping
+from partwise.errors import Depends, Malformed, TooLarge, TryAgain
+from partwise.handlers.arriving import Cancelled, Stopping
 from partwise.handlers.context import Call
 from partwise.handlers.expect import invite_body
 
@@ -43,6 +43,8 @@ async def _next(request: web.Request) -> bytes:
         return await request.content.readany()
     except Stopping:
         raise TryAgain("The server is stopping; send what was not stored again.") from None
+    except Cancelled:
+        raise Depends("The upload was cancelled; what was stored before stays.") from None
     except (RequestPayloadError, PayloadEncodingError, ClientPayloadError) as error:
         if request.transport is None or request.transport.is_closing():
             raise ClientGone from error

@@ -14,6 +14,7 @@ from partwise.auth.verifier import Verifier
 from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.handlers.arriving import Arriving
+from partwise.handlers.background import Background
 from partwise.handlers.hop import Hop
 from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
@@ -40,6 +41,7 @@ class Services:
     archive: Archive
     hop: Hop
     arriving: Arriving
+    background: Background
     #: None: nobody can log in.
     accounts: Accounts | None = None
     #: Wall clock, seconds since 1970.

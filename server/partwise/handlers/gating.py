@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 
+from partwise.actions import relocate
 from partwise.actions.gate import UNCONDITIONAL, Gate
 from partwise.actions.properties import View
-from partwise.errors import Malformed, NotFound
+from partwise.errors import NotFound
 from partwise.handlers.context import Call
+from partwise.handlers.limiting import limits_of
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.if_header import parse_if
 from partwise.protocol.paths import Path, Target, authority
@@ -54,19 +56,12 @@ def reading(call: Call) -> Gate | None:
 
 def view_of(call: Call) -> View:
     services = call.services
-    return View(services.store, services.mount, call.principal, services.clock)
+    return View(services.store, services.mount, call.principal, services.clock, limits_of(services.config))
 
 
 def destination(call: Call) -> Target:
     """What ``Destination`` names (RFC 4918 §10.3). Raises Malformed, OtherServer, and what a bad name raises."""
-    field = call.header("Destination")
-    if field is None:
-        raise Malformed(f"{call.request.method} needs a Destination header with the new URL.")
-    target = call.services.mount.locate(field.strip(), authorities(call))
-    if target.service:
-        raise call.services.mount.reserved()
-    call.services.mount.check_new(target.path)
-    return target
+    return relocate.destination(call.header("Destination"), call.services.mount, authorities(call))
 
 
 def authorities(call: Call) -> frozenset[str]:

@@ -1,9 +1,10 @@
 """The one way from the event loop to a thread.
 
 Work that belongs to one upload goes to a *lane*, a single thread, because parsers of validators must never be used from
-two threads. There are few lanes, since two busy threads already slow every small request down. Everything else that is
-short goes to the readers. A hop is shielded: a cancelled caller still waits for the running step, so that nothing is
-abandoned inside a commit.
+two threads. There are few lanes, since two busy threads already slow every small request down. What is short and only
+reads goes to the readers. What changes names and state in one step goes to the writers: it may wait for its turn among all
+writers of the store, or copy a large tree for minutes, and who reads or uploads must not wait with it. A hop is shielded: a
+cancelled caller still waits for the running step, so that nothing is abandoned inside a commit.
 """
 
 from __future__ import annotations
@@ -53,11 +54,12 @@ class Lane:
 
 
 class Hop:
-    """The threads of one process. ``lanes`` for uploads and walks, ``readers`` for what is short."""
+    """The threads of one process. ``lanes`` for uploads and walks; ``readers`` and ``writers`` as above."""
 
-    def __init__(self, lanes: int = 2, readers: int = 8) -> None:
+    def __init__(self, lanes: int = 2, readers: int = 8, writers: int = 8) -> None:
         self._lanes = [Lane(number) for number in range(lanes)]
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="partwise-reader")
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="partwise-writer")
 
     def lane(self) -> Lane:
         """The lane with the fewest uploads. Use it in a ``with`` statement, for the life of the upload."""
@@ -66,10 +68,15 @@ class Hop:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _hop(self._readers, function, *args, **kwargs)
 
+    async def run_writing(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As :meth:`run`, for what may have to wait."""
+        return await _hop(self._writers, function, *args, **kwargs)
+
     def close(self) -> None:
         for lane in self._lanes:
             lane.close()
         self._readers.shutdown()
+        self._writers.shutdown()
 
 
 async def _hop(executor: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

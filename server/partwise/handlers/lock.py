@@ -33,7 +33,7 @@ async def lock(call: Call) -> web.Response:
     expires = services.clock() + seconds
     info = await services.hop.run(parse_lockinfo, body) if body else None
     if info is None or bare_token(call.header("If")) is not None:
-        refreshed = await services.hop.run(action.refresh, services.store, target.path, gate, expires)
+        refreshed = await services.hop.run_writing(action.refresh, services.store, target.path, gate, expires)
         return await _answer(call, refreshed, HTTPStatus.OK, {})
     depth = _depth(call)
     services.mount.check_new(target.path)
@@ -47,7 +47,7 @@ async def lock(call: Call) -> web.Response:
         call.principal,
         expires,
     )
-    granted = await services.hop.run(action.lock, services.store, asked, gate, slash=target.slash)
+    granted = await services.hop.run_writing(action.lock, services.store, asked, gate, slash=target.slash)
     status = HTTPStatus.CREATED if granted.created else HTTPStatus.OK
     return await _answer(call, granted.lock, status, {"Lock-Token": f"<{granted.lock.token}>"})
 
@@ -75,5 +75,5 @@ async def unlock(call: Call) -> web.Response:
     call.require_write()
     token = parse_lock_token(call.header("Lock-Token"))
     gate, bodied = gate_of(call), has_body(call.request)
-    await call.services.hop.run(end_lock, call.services.store, call.target.path, token, gate, bodied=bodied)
+    await call.services.hop.run_writing(end_lock, call.services.store, call.target.path, token, gate, bodied=bodied)
     return web.Response(status=HTTPStatus.NO_CONTENT)

@@ -7,17 +7,12 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from partwise.actions.extended_mkcol import MkcolRefused, initial_properties
+from partwise.actions.extended_mkcol import MkcolRefused, asked, unfit
 from partwise.actions.make_collection import make_collection
-from partwise.errors import UnsupportedType
 from partwise.handlers.answer import XML
 from partwise.handlers.body import has_body, whole
 from partwise.handlers.context import Call
 from partwise.handlers.gating import gate_of
-from partwise.protocol.media_types import parse_media_type
-from partwise.protocol.property_update import parse_mkcol
-
-_XML_TYPES = ("application/xml", "text/xml")
 
 
 async def mkcol(call: Call) -> web.Response:
@@ -28,7 +23,7 @@ async def mkcol(call: Call) -> web.Response:
     gate = gate_of(call)
     properties, refusal = await _asked(call) if has_body(call.request) else (None, None)
     try:
-        await services.hop.run(make_collection, services.store, call.target.path, gate, properties, refusal)
+        await services.hop.run_writing(make_collection, services.store, call.target.path, gate, properties, refusal)
     except MkcolRefused as refused:
         return web.Response(
             status=HTTPStatus.FAILED_DEPENDENCY,
@@ -39,16 +34,8 @@ async def mkcol(call: Call) -> web.Response:
 
 
 async def _asked(call: Call) -> tuple[Mapping[str, str] | None, Exception | None]:
-    """The properties that the body asks for, or what speaks against them: it counts only where a collection can be made."""
-    services, kind = call.services, call.header(hdrs.CONTENT_TYPE)
-    if kind is None or parse_media_type(kind).essence not in _XML_TYPES:
-        # RFC 4918 §9.3: "If the server receives a MKCOL request entity type it does not support or understand, it MUST
-        # respond with a 415".
-        sentence = "The body of MKCOL must be XML (RFC 5689), or there must be none."
-        return None, UnsupportedType(sentence, accepted=_XML_TYPES)
+    services, refusal = call.services, unfit(call.header(hdrs.CONTENT_TYPE))
+    if refusal is not None:
+        return None, refusal
     body = await whole(call, services.config.max_protocol_body)
-    changes = await services.hop.run(parse_mkcol, body)
-    try:
-        return initial_properties(changes, services.config.max_properties_size), None
-    except MkcolRefused as refused:
-        return None, refused
+    return await services.hop.run(asked, body, services.config.max_properties_size)

@@ -7,21 +7,23 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from partwise.actions.gate import Gate
-from partwise.actions.methods import CONTAINERS, FILE
+from partwise.actions.methods import FILE
 from partwise.batch import steering as steer
-from partwise.batch.containers import Container, FormContainer, MixedContainer
+from partwise.batch.containers import Container, Decoder
 from partwise.batch.forms import choose_form
-from partwise.batch.session import BatchLimits
+from partwise.batch.opening import open_container
 from partwise.batch.steering import Steering
-from partwise.errors import CrossSite, Malformed, NotFound, NotImplementedHere, TooLarge, UnsupportedType, WrongKind
+from partwise.errors import CrossSite, NotFound, WrongKind
 from partwise.handlers.add_member import add_member
+from partwise.handlers.bulk import bulk, bulk_home
 from partwise.handlers.context import Call
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.gating import gate_of
-from partwise.handlers.upload import Upload
+from partwise.handlers.multiput import is_multiput, multiput
+from partwise.handlers.posting import check_length
+from partwise.handlers.upload import Posted, receive
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.media_types import MediaType, parse_media_type
-from partwise.protocol.multipart import MultipartDecoder
 from partwise.protocol.query import parse_query
 from partwise.storage.base import Resource
 
@@ -30,6 +32,8 @@ async def post(call: Call) -> web.StreamResponse:
     """Everything that speaks against the whole request is said here, before the head of a 207 can be sent."""
     call.require_write()
     check_origin(call)
+    if (home := await bulk_home(call)) is not None:
+        return await bulk(call, home)
     kind, conditions, steering = _content_type(call), Conditions.parse(call.header), _steering(call)
     collection = await call.services.hop.run(_collection, call)
     gate = gate_of(call, conditions)
@@ -37,17 +41,14 @@ async def post(call: Call) -> web.StreamResponse:
     if "add-member" in dict(parse_query(call.target.query)):
         gate.check_conditions(collection)
         return await add_member(call)
-    if call.header("Idempotency-Key") is not None:
-        raise NotImplementedHere(
-            "Named uploads (Idempotency-Key) are not available on this server; nothing was stored."
-        )
-    container, decoder = _container(call, kind)
+    if is_multiput(kind):
+        return await multiput(call, collection, steering, gate)
+    container, decoder = _open(call, kind)
     form = choose_form(call.header(hdrs.ACCEPT))
-    _check_length(call)
+    check_length(call)
     gate.check_conditions(collection)
     check_expectation(call.request)
-    limits = BatchLimits(items=call.services.config.max_items)
-    return await Upload(call, form, container, decoder, steering, limits, gate).run()
+    return await receive(call, Posted(form, container, decoder, steering, gate))
 
 
 def check_origin(call: Call) -> None:
@@ -85,30 +86,22 @@ def _content_type(call: Call) -> MediaType | None:
     return None if value is None else parse_media_type(value)
 
 
-def _container(call: Call, kind: MediaType | None) -> tuple[Container, MultipartDecoder]:
-    """Raises UnsupportedType for another container, Malformed for a missing or illegal boundary."""
-    if kind is None or kind.essence not in CONTAINERS:
-        raise UnsupportedType(
-            "Send items as multipart/form-data, multipart/mixed or multipart/related.", accepted=CONTAINERS
-        )
-    if (coding := call.header(hdrs.CONTENT_ENCODING) or "").strip().lower() not in ("", "identity"):
-        raise UnsupportedType(f"The coding {coding!r} is not taken here; send the bytes as they are.")
-    boundary = kind.parameter("boundary")
-    if boundary is None:
-        raise Malformed("The Content-Type has no boundary.")
-    decoder = MultipartDecoder(boundary.encode("utf-8", "surrogateescape"))
-    mount, path = call.services.mount, call.target.path
-    if kind.essence == "multipart/form-data":
-        return FormContainer(mount, path), decoder
-    return MixedContainer(mount, path, call.request.host), decoder
+def _open(call: Call, kind: MediaType | None) -> tuple[Container, Decoder]:
+    services = call.services
+    return open_container(
+        kind,
+        call.header(hdrs.CONTENT_ENCODING),
+        services.mount,
+        call.target.path,
+        call.request.host,
+        services.store.state_folder(),
+        limit=services.config.max_batch_size,
+        members=services.config.max_items,
+    )
 
 
 def _steering(call: Call) -> Steering:
-    headers = steer.from_headers(call.header("Overwrite"), call.header("Prefer"), call.header("Incremental"))
+    headers = steer.from_headers(
+        call.header("Overwrite"), call.header("Prefer"), call.header("Incremental"), call.header("Idempotency-Key")
+    )
     return steer.from_query(call.target.query).under(headers)
-
-
-def _check_length(call: Call) -> None:
-    limit, length = call.services.config.max_batch_size, call.request.content_length
-    if limit is not None and length is not None and length > limit:
-        raise TooLarge(f"An upload may have {limit} bytes at most; send it in parts.", limit=limit)

@@ -25,7 +25,7 @@ async def proppatch(call: Call) -> web.Response:
     # A Depth is not defined for PROPPATCH; webdavclient3 sends "Depth: 1". Nothing but the resource itself is changed.
     body = await whole(call, services.config.max_protocol_body)
     changes = await services.hop.run(parse_property_update, body)
-    outcome = await services.hop.run(
+    outcome = await services.hop.run_writing(
         action.proppatch,
         services.store,
         target.path,

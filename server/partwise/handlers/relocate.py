@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -10,7 +11,7 @@ from aiohttp import hdrs, web
 from partwise.actions import relocate as action
 from partwise.actions.members import FailedMembers
 from partwise.actions.relocate import Relocation
-from partwise.errors import Malformed, Success, reason
+from partwise.errors import Success, reason
 from partwise.handlers.answer import XML
 from partwise.handlers.body import has_body
 from partwise.handlers.context import Call
@@ -23,9 +24,7 @@ from partwise.protocol.quirks import means_all_members
 async def move(call: Call) -> web.StreamResponse:
     call.require_write()
     asked, services = _asked(call), call.services
-    if parse_depth(call.header("Depth"), Depth.INFINITY) is not Depth.INFINITY:
-        await _require_file(call, "A collection is moved with all its members; send Depth: infinity or none.")
-    made = await services.hop.run(action.move, services.store, asked, gate_of(call))
+    made = await services.hop.run_writing(action.move, services.store, asked, gate_of(call))
     return _answer(call, asked, made)
 
 
@@ -33,15 +32,11 @@ async def copy(call: Call) -> web.StreamResponse:
     """Also a 207, when members could not be copied; the others were (RFC 4918 §9.8.3)."""
     call.require_write()
     asked, services = _asked(call), call.services
-    depth = parse_depth(call.header("Depth"), Depth.INFINITY)
-    if depth is Depth.ONE and not means_all_members(call.header(hdrs.USER_AGENT)):
-        await _require_file(call, "A collection is copied with Depth: 0 or infinity.")
+    if asked.depth is Depth.ONE and means_all_members(call.header(hdrs.USER_AGENT)):
+        asked = replace(asked, depth=Depth.INFINITY)
     failed = FailedMembers(services.mount.href, services.store.state_folder())
     try:
-        with services.hop.lane() as lane:
-            made = await lane.run(
-                action.copy, services.store, asked, gate_of(call), infinite=depth is not Depth.ZERO, failed=failed
-            )
+        made = await services.hop.run_writing(action.copy, services.store, asked, gate_of(call), failed.add)
         if failed.count:
             return await _multistatus(call, failed.document())
     finally:
@@ -52,14 +47,8 @@ async def copy(call: Call) -> web.StreamResponse:
 def _asked(call: Call) -> Relocation:
     target = destination(call)
     overwrite = parse_overwrite(call.header("Overwrite"))
-    return Relocation(call.target.path, target.path, overwrite, call.target.slash, has_body(call.request))
-
-
-async def _require_file(call: Call, sentence: str) -> None:
-    """Depth means nothing for a file. Raises NotFound, Malformed."""
-    resource = await call.services.hop.run(call.services.store.stat, call.target.path)
-    if resource.collection:
-        raise Malformed(sentence)
+    depth = parse_depth(call.header("Depth"), Depth.INFINITY)
+    return Relocation(call.target.path, target.path, overwrite, call.target.slash, has_body(call.request), depth)
 
 
 async def _multistatus(call: Call, blocks: Iterator[bytes]) -> web.StreamResponse:

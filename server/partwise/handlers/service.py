@@ -1,4 +1,4 @@
-"""The server's own resources below the service prefix: the XML schemas of its documents, and the principal who asks."""
+"""The server's own resources below the service prefix: batches, the schemas of documents, and the principal who asks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from partwise.actions.methods import SERVICE
 from partwise.errors import NotFound, WrongKind
+from partwise.handlers.batches import batches
 from partwise.handlers.context import Call
 from partwise.handlers.options import options
 
@@ -20,12 +21,14 @@ _WRITING = {"PUT", "MKCOL", "POST"}
 
 
 async def service(call: Call) -> web.StreamResponse:
-    """``/-/schemas/<name>.xsd``. Nothing can be written here."""
+    """``/-/batches/<id>`` and ``/-/schemas/<name>.xsd``. Nothing can be written here."""
     method = call.request.method
-    if method == "OPTIONS":
-        return await options(call)
     if method in _WRITING:
         raise call.services.mount.reserved()
+    if call.target.path[:1] == ("batches",):
+        return await batches(call)
+    if method == "OPTIONS":
+        return await options(call)
     if method not in _READING:
         raise WrongKind("The server's own resources can only be read.", accepted=SERVICE)
     call.require_read()

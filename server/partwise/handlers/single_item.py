@@ -23,9 +23,9 @@ def asked_item(query: str) -> tuple[str, int] | None:
 
 
 async def single_item(call: Call, batch: str, index: int) -> web.Response:
-    """Raises NotFound when there is no such row (any more)."""
+    """Raises NotFound when there is no such row (any more), and for a batch of somebody else."""
     form = choose_form(call.header(hdrs.ACCEPT))
-    outcome = await call.services.hop.run(call.services.archive.item, batch, index)
+    outcome = await call.services.hop.run(call.services.archive.item, batch, index, call.principal)
     if outcome is None:
         raise NotFound("There is no such item; reports are kept for a limited time.")
     home = call.services.mount.href(call.target.path, collection=True)

@@ -23,20 +23,25 @@ class Admission:
 
         Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace, QuotaExceeded or what the gate raises.
         """
+        if item.late:
+            return self._admit_body(item, Bound(self.max_size, None, None))
         standing = self.store.look(item.path, item.existing)
         if standing is not None and standing.collection:
             raise WrongKind("A collection stands under this name; a file cannot take its place.")
         if item.check_first is not None:
             item.check_first(standing)
+        bound = self._admit_body(item, self._bound(item.path, standing))
+        item.check(standing)
+        return bound
+
+    def _admit_body(self, item: Item, bound: Bound) -> Bound:
         if item.coding is not None:
             raise UnsupportedType(f"The coding {item.coding!r} is not taken here; send the bytes as they are.")
         self.admit_type(item.candidate.media_type)
         size = item.length if item.length is not None else item.candidate.length
         self.admit_size(size)
-        bound = self._bound(item.path, standing)
         if size is not None:
             bound.check(size)
-        item.check(standing)
         return bound
 
     def _bound(self, path: Path, standing: Resource | None) -> Bound:

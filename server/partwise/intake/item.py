@@ -31,3 +31,7 @@ class Item:
     coding: str | None = None
     check_first: Check | None = None
     properties: Mapping[str, str | None] = field(default_factory=dict)
+    #: Tell the SHA-256 of the bytes, also if none was promised.
+    hashed: bool = False
+    #: What stands there cannot be judged before it is published: something else is to happen to the name first.
+    late: bool = False

@@ -11,7 +11,7 @@ from partwise.intake.admission import Admission, Bound
 from partwise.intake.item import Item
 from partwise.intake.validators.base import Validator, ValidatorFactory, Waiting
 from partwise.protocol.digests import DigestCheck
-from partwise.storage.base import Publication, Store
+from partwise.storage.base import Publication, Upload
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +32,49 @@ class Intake:
         self.admission = admission
         self._validators = tuple(validators)
 
-    def begin(self, item: Item) -> Reception:
-        """Raises whatever speaks against the item before its first byte (see ``Admission.admit``)."""
+    def begin(self, item: Item, *, rehearsal: bool = False) -> Reception:
+        """Raises whatever speaks against the item before its first byte (see ``Admission.admit``).
+
+        ``rehearsal``: it is judged only, its bytes are kept nowhere.
+        """
         bound = self.admission.admit(item)
-        return Reception(item, self.admission.store, bound, self._validators)
+        upload = _Nowhere() if rehearsal else self.admission.store.stage()
+        return Reception(item, upload, bound, self._validators)
+
+
+class _Nowhere:
+    """An upload whose bytes nobody wants."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def seal(self, modified_ns: int | None) -> None:
+        pass
+
+    def park(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
 
 
 class Reception:
     """One body being received. Every call comes from one thread; after a raised failure only ``abort`` is left."""
 
-    def __init__(self, item: Item, store: Store, bound: Bound, factories: Sequence[ValidatorFactory]) -> None:
+    def __init__(self, item: Item, upload: Upload, bound: Bound, factories: Sequence[ValidatorFactory]) -> None:
         self.item = item
         self.size = 0
         self._factories = factories
         self._validators: tuple[Validator, ...] | None = None
-        self._digests = DigestCheck(item.digests) if item.digests else None
+        also = ("sha-256",) if item.hashed else ()
+        self._digests = DigestCheck(item.digests, *also) if item.digests or also else None
         self._bound = bound
-        self._upload = store.stage()
+        self._upload = upload
+
+    @property
+    def sha256(self) -> bytes | None:
+        """Of the bytes so far, ``None`` if nobody asked for it."""
+        return None if self._digests is None else self._digests.value("sha-256")
 
     def write(self, data: bytes) -> None:
         """The next bytes. Raises a Failure as soon as one is known; the rest of the body need not be sent."""

@@ -151,14 +151,21 @@ class DigestCheck:
 
     __slots__ = ("_expected", "_hashes")
 
-    def __init__(self, expected: Iterable[Expected]) -> None:
+    def __init__(self, expected: Iterable[Expected], *also: str) -> None:
+        """``also``: algorithms to be computed without a promise."""
         self._expected = tuple(expected)
-        self._hashes = {algorithm: _ALGORITHMS[algorithm][0]() for algorithm in {e.algorithm for e in self._expected}}
+        algorithms = {each.algorithm for each in self._expected} | {*also}
+        self._hashes = {algorithm: _ALGORITHMS[algorithm][0]() for algorithm in algorithms}
 
     def update(self, data: bytes) -> None:
         """Take the next bytes of the body."""
         for each in self._hashes.values():
             each.update(data)
+
+    def value(self, algorithm: str) -> bytes | None:
+        """The digest of the bytes so far, ``None`` if it is not computed."""
+        found = self._hashes.get(algorithm)
+        return None if found is None else found.digest()
 
     def verify(self) -> None:
         """Raise ``DigestMismatch`` unless the bytes so far have every expected digest (told in hexadecimal)."""

@@ -150,8 +150,9 @@ def _media_range(member: str) -> MediaRange | None:
             # What follows the weight is an accept-ext, which no longer means anything.
             weight = value
             break
-        # Clients that write "application/json; charset=utf-8" mean application/json.
-        if name != "charset":
+        # Clients that write "application/json; charset=utf-8" mean application/json; but JSON:API 1.1 forbids to read its
+        # own type so, and asks to ignore profiles that are not known.
+        if name != ("profile" if found.essence == "application/vnd.api+json" else "charset"):
             parameters.append((name, value))
     if not _WEIGHT.fullmatch(weight):
         return None

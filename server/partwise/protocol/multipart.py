@@ -37,6 +37,7 @@ __all__ = [
     "PartBroken",
     "PartData",
     "PartEnd",
+    "PartFailed",
 ]
 
 
@@ -81,6 +82,13 @@ class PartEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class PartFailed:
+    """Instead of ``PartEnd``: what came of the part is not its body. Only archives find that out (a checksum)."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The close delimiter was seen; an epilogue is swallowed from here on."""
 
@@ -91,7 +99,7 @@ class NeedData(Enum):
     NEED_DATA = "need data"
 
 
-Event: TypeAlias = PartBegin | PartBroken | PartData | PartEnd | End
+Event: TypeAlias = PartBegin | PartBroken | PartData | PartEnd | PartFailed | End
 NEED_DATA: Final = NeedData.NEED_DATA
 
 _PART_END = PartEnd()
@@ -200,6 +208,10 @@ class MultipartDecoder:
         the limit for the preamble, an epilogue over its limit, or an end of the body before the close delimiter.
         """
         return self._read(self)
+
+    def close(self) -> None:
+        """Nothing more is wanted. There is nothing to give back but memory."""
+        self._buffer = b""
 
     # Readers, one for each state: each takes what it can from the buffer and names its successor in _read.
 

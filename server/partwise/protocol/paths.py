@@ -196,22 +196,22 @@ class Mount:
     def service_href(self, *path: str) -> str:
         return f"{self.public}/{quote(self.service)}/{encode(path)}"
 
-    def resolve(self, reference: str, collection: Path, authority: str | None) -> Path:
-        """A URI reference (``Content-Location`` of a part) resolved against a collection's URL with its slash.
+    def resolve(self, reference: str, collection: Path, authority: str | None, what: str = "Content-Location") -> Path:
+        """A URI reference (``what`` it stands in) resolved against a collection's URL with its slash.
 
         ``authority`` is the request's Host. The result lies below ``collection``. Raises MalformedName for a query or
         fragment, ForbiddenName for another origin or a place outside the collection.
         """
         if "#" in reference or "?" in reference:
-            raise MalformedName("Content-Location must name an item, without a query or fragment.")
+            raise MalformedName(f"{what} must name an item, without a query or fragment.")
         absolute = _ABSOLUTE_FORM.fullmatch(reference)
         if absolute or reference.startswith("//"):
             scheme, place, rest = absolute.groups() if absolute else ("", *_network_path(reference))
             if not self._is_ours(scheme.lower(), place.lower(), authority):
-                raise ForbiddenName("Content-Location names another server.")
+                raise ForbiddenName(f"{what} names another server.")
             reference = rest or "/"
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", reference):
-            raise ForbiddenName("Content-Location must be a relative reference or lie on this server.")
+            raise ForbiddenName(f"{what} must be a relative reference or lie on this server.")
         if not reference.startswith("/"):
             return collection + _relative(reference)
         for base in {self.public, self.prefix}:
@@ -219,7 +219,7 @@ class Mount:
                 path = _relative(reference[len(base) + 1 :])
                 if len(path) > len(collection) and path[: len(collection)] == collection:
                     return path
-        raise ForbiddenName("Content-Location lies outside the collection that was posted to.")
+        raise ForbiddenName(f"{what} lies outside the collection that was posted to.")
 
     def locate(self, reference: str, authorities: Collection[str]) -> Target:
         """What a ``Destination`` or a tag of ``If`` names: an absolute URI, or an absolute path with an optional query.

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_TOTAL",
     "MAX_VALUE",
     "Change",
+    "changes_in",
     "parse_mkcol",
     "parse_property_update",
 ]
@@ -75,7 +76,7 @@ def parse_property_update(body: bytes) -> tuple[Change, ...]:
         raise _UPDATE_GRAMMAR.invalid(
             "the root element of a PROPPATCH body must be propertyupdate in the namespace DAV:", root
         )
-    changes = _changes(root, _UPDATE_GRAMMAR)
+    changes = changes_in(root, _UPDATE_GRAMMAR)
     if not changes:
         raise _UPDATE_GRAMMAR.invalid("a propertyupdate element must set or remove at least one property", root)
     return changes
@@ -95,10 +96,15 @@ def parse_mkcol(body: bytes) -> tuple[Change, ...]:
         raise _MKCOL_GRAMMAR.invalid("a mkcol element may set properties and not remove them", removal)
     if next(root.iterchildren(_SET), None) is None:
         raise _MKCOL_GRAMMAR.invalid("a mkcol element must hold a set", root)
-    return _changes(root, _MKCOL_GRAMMAR)
+    return changes_in(root, _MKCOL_GRAMMAR)
 
 
-def _changes(root: etree._Element, grammar: Grammar) -> tuple[Change, ...]:
+def changes_in(root: etree._Element, grammar: Grammar) -> tuple[Change, ...]:
+    """What the children ``DAV:set`` and ``DAV:remove`` of an element change, in document order; there may be none.
+
+    Raises :class:`~partwise.errors.SchemaInvalid` and :class:`~partwise.errors.TooLarge` as
+    :func:`parse_property_update`.
+    """
     changes: list[Change] = []
     total = 0
     # RFC 4918 §9.2: "Servers MUST process PROPPATCH instructions in document order (an exception to the normal rule

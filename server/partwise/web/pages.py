@@ -201,11 +201,20 @@ def _issue(issue: Issue) -> str:
     return f"{place}{_prose(issue.message, _ISSUE)}{code}"
 
 
-def report_end(items: int, stored: int, failed: int, state: str) -> str:
-    """The summary and the end of a report; ``state`` is ``complete``, ``aborted`` or ``running``."""
+def report_end(items: int, stored: int, failed: int, state: str, *, dry_run: bool = False, atomic: bool = False) -> str:
+    """The summary and the end of a report; ``state`` is ``complete``, ``aborted`` or ``running``.
+
+    ``dry_run``: nothing was stored, ``stored`` counts what would have been. ``atomic``: all of it is stored, or nothing.
+    """
     tones = {"aborted": "bad", "running": "quiet", "complete": "good" if items else "quiet"}
     tone = "bad" if failed else tones[state]
-    return _REPORT_END.render(tone=tone, sentences=(_result(items, stored, failed, state), *_STATES[state]))
+    if dry_run and items:
+        result = _trial(items, stored, failed)
+    elif atomic and failed:
+        result = "Nothing was stored: this upload is stored as a whole or not at all, and not every file is good."
+    else:
+        result = _result(items, stored, failed, state)
+    return _REPORT_END.render(tone=tone, sentences=(result, *_STATES[state]))
 
 
 _STATES = {
@@ -213,6 +222,16 @@ _STATES = {
     "aborted": ("The upload broke off: files that do not appear below were not received.",),
     "running": ("The upload is still running; load this page again to see more.",),
 }
+
+
+def _trial(items: int, stored: int, failed: int) -> str:
+    if not failed:
+        told = f"{_counted(items, 'file', 'files')} would be stored"
+    elif not stored:
+        told = f"{_counted(items, 'file', 'files')} would be refused"
+    else:
+        told = f"{stored:,} of {items:,} files would be stored, {failed:,} would not"
+    return f"Nothing was stored, this was a trial: {told}."
 
 
 def _result(items: int, stored: int, failed: int, state: str) -> str:

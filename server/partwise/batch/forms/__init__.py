@@ -1,19 +1,28 @@
-"""The forms of a report: one table, from media type to the module that writes it."""
+"""The forms of a report: one table, from media type to what writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
+import partwise.batch.forms.events as events
 import partwise.batch.forms.html as html
 import partwise.batch.forms.xml as xml
+from partwise.batch.forms.document import Document
+from partwise.batch.forms.json_api import JsonApi
+from partwise.batch.forms.lines import Lines
 from partwise.batch.outcome import Outcome, Summary
 from partwise.errors import NotAcceptable
 from partwise.protocol.media_types import choose
 
 
 class Form(Protocol):
-    """How a report is written, piece by piece. Each piece holds whole rows."""
+    """How one report is written, piece by piece, to one reader. Each piece holds whole rows, or nothing.
+
+    ``head`` once, ``rows`` any number of times with at least one row each, ``end`` once: joined a whole document. Between
+    two pieces there may be ``keep_alive``. A form may remember what it has written, so it serves one response only.
+    """
 
     @property
     def media_type(self) -> str: ...
@@ -35,13 +44,22 @@ class Form(Protocol):
         """One row as a document of its own."""
 
 
-#: In the server's order of preference.
-FORMS: dict[str, Form] = {"application/xml": xml, "text/xml": xml, "text/html": html}
+#: In the server's order of preference. Each call gives a form for one response; those that remember nothing are modules.
+FORMS: dict[str, Callable[[], Form]] = {
+    "application/xml": lambda: xml,
+    "text/xml": lambda: xml,
+    "text/html": lambda: html,
+    "application/json": Document,
+    "application/x-ndjson": partial(Lines, "application/x-ndjson"),
+    "application/jsonl": partial(Lines, "application/jsonl"),
+    JsonApi.media_type: JsonApi,
+    "text/event-stream": lambda: events,
+}
 
 
 def choose_form(accept: str | None) -> Form:
-    """Raises NotAcceptable, naming what there is."""
+    """A form for one response. Raises NotAcceptable, naming what there is."""
     media_type = choose(accept, tuple(FORMS))
     if media_type is None:
-        raise NotAcceptable("The report is not available in any of the types asked for.", accepted=tuple(FORMS))
-    return FORMS[media_type]
+        raise NotAcceptable(f"The report can be had as one of {', '.join(FORMS)}.", accepted=tuple(FORMS))
+    return FORMS[media_type]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from partwise.batch.forms.words import sentence
 from partwise.batch.outcome import Outcome, Summary
 from partwise.protocol.multistatus import (
     MAX_ISSUES,
@@ -46,6 +47,10 @@ def _written(outcome: Outcome, issues: int) -> str:
         ("etag", outcome.etag),
         ("digest", outcome.digest),
         ("content-id", outcome.content_id),
+        ("would", None if outcome.would is None else int(outcome.would)),
+        ("replayed", 1 if outcome.replayed else None),
+        ("method", outcome.method),
+        ("earlier", 1 if outcome.earlier else None),
     ):
         if value is not None:
             item += f' {name}="{text(shortened(str(value), 200))}"'
@@ -56,20 +61,14 @@ def _written(outcome: Outcome, issues: int) -> str:
 
 def end(summary: Summary) -> bytes:
     ignored = f' ignored="{summary.ignored}"' if summary.ignored else ""
+    mode = (' dry-run="true"' if summary.dry_run else "") + (' atomic="true"' if summary.atomic else "")
     return (
         f"<D:responsedescription>{sentence(summary)}</D:responsedescription>\n"
         f'<P:summary items="{summary.items}" stored="{summary.stored}" failed="{summary.failed}" '
-        f'bytes="{summary.bytes}"{ignored} batch="{summary.batch}" state="{summary.state}"/>\n{MULTISTATUS_CLOSE}'
+        f'bytes="{summary.bytes}"{ignored} batch="{summary.batch}" state="{summary.state}"{mode}/>\n{MULTISTATUS_CLOSE}'
     ).encode()
 
 
 def single(collection: str, outcome: Outcome) -> bytes:
     """One row as a document of its own, which sums up nothing."""
     return head(collection) + rows([outcome]) + MULTISTATUS_CLOSE.encode()
-
-
-def sentence(summary: Summary) -> str:
-    """``2 items: 1 stored, 1 failed``."""
-    items = "1 item" if summary.items == 1 else f"{summary.items} items"
-    broken = "; the upload broke off" if summary.state == "aborted" else ""
-    return f"{items}: {summary.stored} stored, {summary.failed} failed{broken}"

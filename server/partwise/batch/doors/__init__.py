@@ -1,0 +1,1 @@
+"""Requests of other projects for the same thing: how they name their items, and how they want to be told."""
