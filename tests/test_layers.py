@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import partwise
 
 SERVER = Path(__file__).parent.parent / "server" / "partwise"
 
@@ -125,6 +129,23 @@ def test_no_verb_imports_another_verb() -> None:
     for module in (SERVER / "actions").glob("*.py"):
         others = {name.rsplit(".", 1)[1] for name in imports(module) if name.startswith("partwise.actions.")}
         assert not (others & verbs if module.stem in verbs else set())
+
+
+def test_the_public_names() -> None:
+    """They are imported late; the stub tells type checkers what they are."""
+    told = imports(SERVER / "__init__.pyi")
+    for name in partwise.__all__:
+        place = getattr(partwise, name).__module__ if name != "ValidatorFactory" else "partwise.intake.validators.base"
+        assert place in told
+    assert set(dir(partwise)) >= set(partwise.__all__)
+    with pytest.raises(AttributeError):
+        partwise.nothing  # noqa: B018
+
+
+def test_who_pushes_loads_nothing_of_the_server() -> None:
+    code = "import sys, partwise.cli.push; print(*sorted(name for name in sys.modules if name.startswith('partwise.')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name.split(".")[1] for name in loaded} <= {"cli", "client", "protocol", "errors"}
 
 
 def test_no_possessive_groups() -> None:

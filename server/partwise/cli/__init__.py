@@ -1,14 +1,16 @@
-"""The command line: ``partwise serve``."""
+"""The command line: ``partwise serve`` and ``partwise push``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from partwise.cli import serve
+#: Each with a module of its own, imported when it is asked for: who pushes needs nothing of the server.
+_COMMANDS = {"serve": "partwise.cli.serve", "push": "partwise.cli.push"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="partwise", description="Judges, stores and reports every part of an upload as it arrives.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve.add_command(commands)
-    options = parser.parse_args(arguments)
+    said = sys.argv[1:] if arguments is None else arguments
+    for command in [name for name in _COMMANDS if name in said[:1]] or _COMMANDS:
+        import_module(_COMMANDS[command]).add_command(commands)
+    options = parser.parse_args(said)
     code: int = options.run(options)
     return code
