@@ -7,11 +7,14 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from tests.conftest import Serve
 from tests.harness import Answer, Client, form_part, mixed_part, multipart, read_response
+
+from partwise import Candidate, Failure, RuleFailed, Waiting
 
 NAME = "client-named-batch-1"
 BAD = {"Content_Digest": "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"}
@@ -401,3 +404,65 @@ async def test_the_report_as_json(client: Client) -> None:
     report = json.loads(answer.body)
     assert [row["status"] for row in report["items"]] == [424, 403]
     assert report["summary"]["atomic"] is True
+
+
+# -- with judges that take their time
+
+
+class _Slow:
+    """Validators that wait until the test answers."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[str, Future[Failure | None]] = {}
+
+    def __call__(self, candidate: Candidate) -> _Judged:
+        return _Judged(self, candidate.name)
+
+
+class _Judged:
+    def __init__(self, slow: _Slow, name: str) -> None:
+        self._slow, self._name = slow, name
+
+    def feed(self, data: bytes) -> None:
+        pass
+
+    def finish(self) -> Waiting:
+        ticket = self._slow.tickets[self._name] = Future()
+        return Waiting(ticket)
+
+
+@pytest.mark.parametrize("query", ["", "?atomic=1"])
+async def test_judges_answer_after_the_response(serve: Serve, query: str) -> None:
+    slow = _Slow()
+    client = await serve((slow,))
+    answer = await client.post(f"/{query}", [form_part("a", b"1"), form_part("b", b"2")], Prefer="respond-async")
+    assert (answer.status, answer.headers["Preference-Applied"]) == (202, "respond-async")
+    monitor = answer.headers["Location"]
+    early = await client.request("GET", monitor, Prefer="wait=0")
+    assert (early.rows, early.summary["state"]) == ([], "running")
+    following = asyncio.create_task(client.request("GET", monitor))
+    slow.tickets["a"].set_result(None)
+    slow.tickets["b"].set_result(RuleFailed("No."))
+    report = await following
+    assert report.statuses == ([424, 422] if query else [201, 422])
+    assert report.summary["state"] == "complete"
+    assert files(client.folder) == ({} if query else {"a": b"1"})
+
+
+async def test_operations_wait_for_judges(serve: Serve) -> None:
+    slow = _Slow()
+    client = await serve((slow,))
+    parts = [mixed_part("/a", b"1"), request("MOVE /a", Destination="/b"), mixed_part("/c", b"2")]
+    answering = asyncio.create_task(client.post("/?atomic=1", parts, "mixed"))
+    for name in "ac":
+        while name not in slow.tickets:
+            await asyncio.sleep(0)
+        slow.tickets[name].set_result(None)
+    assert (await answering).statuses == [201, 201, 201]
+    assert files(client.folder) == {"b": b"1", "c": b"2"}
+
+
+async def test_judges_that_never_answer_end_a_whole_batch(serve: Serve) -> None:
+    client = await serve((_Slow(),), judge_timeout=0.05)
+    answer = await client.post("/?atomic=1", [form_part("a", b"1"), form_part("b", b"2")])
+    assert answer.statuses == [503, 503] and files(client.folder) == {} and not staged(client.folder)

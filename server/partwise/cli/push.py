@@ -223,7 +223,8 @@ class _Push:
     def end(self, why: str | None = None) -> None:
         """The last words; ``why``: for what reason they come early."""
         verb = "would be stored" if self.options.dry_run else "stored"
-        told = [f"{self.stored} files {verb} ({size(self.bytes)})"]
+        files = "1 file" if self.stored == 1 else f"{self.stored} files"
+        told = [f"{files} {verb} ({size(self.bytes)})"]
         for number, what in (
             (self.unchanged, "unchanged"),
             (self.deleted, "deleted"),
