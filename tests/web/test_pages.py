@@ -186,10 +186,13 @@ def test_the_form_steers_before_its_first_file() -> None:
     assert fields == [
         ("overwrite", "radio", "F"),
         ("overwrite", "radio", "T"),
+        ("atomic", "radio", "0"),
+        ("atomic", "radio", "1"),
+        ("dry-run", "checkbox", "1"),
         ("files", "file", None),
         ("files", "file", None),
     ]
-    assert dict(form.form_values()) == {"overwrite": "F"}
+    assert dict(form.form_values()) == {"overwrite": "F", "atomic": "0"}
     files, folder = form.xpath(".//input[@type='file']")
     assert "multiple" in files.attrib and "webkitdirectory" in folder.attrib
     for field in form.iter("input"):

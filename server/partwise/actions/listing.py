@@ -24,7 +24,7 @@ def _pieces(members: Iterator[Resource], mount: Mount, path: Path, may_write: bo
     here = mount.href(path, collection=True)
     crumbs = [(path[n - 1] if n else "/", mount.href(path[:n], collection=True)) for n in range(len(path) + 1)]
     parent = mount.href(path[:-1], collection=True) if path else None
-    yield pages.listing_head(path, crumbs, here, parent, may_write)
+    yield pages.listing_head(path, crumbs, here, parent, may_write, mount.service_href("batches", ""))
     count = 0
     for count, member in enumerate(_in_order(members), 1):  # noqa: B007 - the last number is the count
         href = mount.href(member.path, collection=member.collection)

@@ -54,7 +54,7 @@ def _hash(block: str) -> str:
 #: The Content-Security-Policy of every page (CSP Level 3). ``data:`` is for the icons, which are inside the page too.
 CSP = (
     f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 # Controls and surrogates cannot be shown; embeddings, overrides and isolates (UAX #9) would show a name in another order
@@ -111,12 +111,18 @@ _ERROR = _ENVIRONMENT.get_template("error.html")
 
 
 def listing_head(
-    title_path: tuple[str, ...], crumbs: Sequence[tuple[str, str]], action: str, parent: str | None, may_write: bool
+    title_path: tuple[str, ...],
+    crumbs: Sequence[tuple[str, str]],
+    action: str,
+    parent: str | None,
+    may_write: bool,
+    batches: str = "",
 ) -> str:
     """A collection, up to its first member.
 
     ``title_path``: its segments. ``crumbs``: text and href from the root down to the collection itself, at least one.
     ``action``: where uploads are posted. ``parent``: href of the collection above. ``may_write``: offer an upload.
+    ``batches``: href below which an upload can be followed by its name.
     """
     return _LISTING_HEAD.render(
         title=legible("".join(f"/{segment}" for segment in title_path) + "/"),
@@ -124,6 +130,7 @@ def listing_head(
         action=action,
         parent=parent,
         may_write=may_write,
+        batches=batches,
     )
 
 
