@@ -17,7 +17,34 @@ from tests.harness import Client, Running, running
 settings.register_profile("partwise", deadline=None)
 settings.load_profile("partwise")
 
+#: Bytes and files that the tests may need for a while, by far.
+_ROOM, _FILES = 6 << 30, 1_000_000
+
+
+def _in_memory() -> str | None:
+    """Where temporary folders do not wait for a disk; ``None`` if there is too little room."""
+    try:
+        status = os.statvfs("/dev/shm")
+        found = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return None
+    room = min(status.f_bavail * status.f_frsize, int(found[1]) << 10 if found else 0)
+    # A virtual environment is made in one of them.
+    usable = os.access("/dev/shm", os.W_OK) and not status.f_flag & os.ST_NOEXEC
+    return "/dev/shm" if usable and room >= _ROOM and status.f_favail >= _FILES else None
+
+
+# A test waits for its disk with every write that must be durable. What looks at a disk asks for one: see tests/storage.
+if "TMPDIR" not in os.environ and (memory := _in_memory()):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+
 Serve = Callable[..., Awaitable[Client]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Processes that share the tests would begin the files with the fewest last: some of these take the longest.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

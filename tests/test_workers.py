@@ -15,12 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cli.commands import Run, commands
 from tests.cli.test_serve import ENVIRONMENT, refused, served
 from tests.harness import BOUNDARY, form_part, multipart
 
 WORKERS = 3
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes by /proc")
+
+
+@pytest.fixture(scope="module")
+def command() -> Iterator[Run]:
+    with commands(ENVIRONMENT) as found:
+        yield found
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -204,20 +211,22 @@ def test_workers_end_with_a_killed_supervisor(folder: Path) -> None:
         assert get(again, "/a")[0] == 404
 
 
-def test_a_port_that_other_workers_share(folder: Path) -> None:
+def test_a_port_that_other_workers_share(folder: Path, command: Run) -> None:
     with served(str(folder), "--port", "0", "--workers", "2") as (_, url):
         port = str(port_of(url))
-        assert f"port {port}" in refused("serve", str(folder), "--port", port, "--workers", "2")
-        assert f"port {port}" in refused("serve", str(folder), "--port", port)
+        assert f"port {port}" in refused(command, "serve", str(folder), "--port", port, "--workers", "2")
+        assert f"port {port}" in refused(command, "serve", str(folder), "--port", port)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"port {port}" in refused("serve", str(folder), "--port", port, "--workers", "2")
+        assert f"port {port}" in refused(command, "serve", str(folder), "--port", port, "--workers", "2")
 
 
-def test_a_folder_that_no_worker_can_serve(folder: Path) -> None:
+def test_a_folder_that_no_worker_can_serve(folder: Path, command: Run) -> None:
     """Each worker finds out; one line says so."""
     (folder / ".partwise").write_text("a file where the state folder should be")
-    assert "the folder cannot be served" in refused("serve", str(folder), "--port", "0", "--workers", str(WORKERS))
+    assert "the folder cannot be served" in refused(
+        command, "serve", str(folder), "--port", "0", "--workers", str(WORKERS)
+    )
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

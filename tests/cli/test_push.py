@@ -120,7 +120,7 @@ def test_a_folder_and_again(place: Place, push: Push, source: Path) -> None:
     assert names(place.folder) == {"new/source/top", *(f"new/source/d/{number}" for number in range(10))}
     (source / "top").write_text("changed")
     _, [line] = push(source, f"{place.url}new")
-    assert line.startswith("1 files stored (7 bytes), 10 unchanged, in ")
+    assert line.startswith("1 file stored (7 bytes), 10 unchanged, in ")
     assert (place.folder / "new/source/top").read_text() == "changed"
     # The time is new and the contents are not: only a checksum knows.
     push("--checksum", source, f"{place.url}new")

@@ -15,23 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cli.commands import Run, commands
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2] / "server")}
 
 
-def refused(*arguments: str, **environment: str) -> str:
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with commands(ENVIRONMENT) as found:
+        yield found
+
+
+def refused(run: Run, *arguments: str) -> str:
     """The line with which a start is refused."""
-    found = subprocess.run(
-        [sys.executable, "-m", "partwise.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=ENVIRONMENT | environment,
-        check=False,
-    )
-    assert found.returncode == 2
-    assert found.stdout == ""
-    [line] = found.stderr.splitlines()
+    code, output, errors = run(arguments, {})
+    assert (code, output) == (2, "")
+    [line] = errors.splitlines()
     assert "Traceback" not in line
     return line
 
@@ -100,37 +99,45 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
         (["serve", "FOLDER", "--config", "FOLDER/unknown.toml"], "frobnicate"),
     ],
 )
-def test_refused(folder: Path, arguments: list[str], said: str) -> None:
+def test_refused(folder: Path, run: Run, arguments: list[str], said: str) -> None:
     (folder / "file").write_bytes(b"")
     (folder / "schemas").mkdir()
     (folder / "schemas" / "bad.xsd").write_text("<schema/>")
     (folder / "empty").mkdir()
     (folder / "bad.toml").write_text("port = ")
     (folder / "unknown.toml").write_text("frobnicate = 1")
-    assert said in refused(*[argument.replace("FOLDER", str(folder)) for argument in arguments])
+    assert said in refused(run, *[argument.replace("FOLDER", str(folder)) for argument in arguments])
 
 
-def test_a_folder_that_is_not_writable(folder: Path) -> None:
+def test_a_folder_that_is_not_writable(folder: Path, run: Run) -> None:
     folder.chmod(0o555)
     try:
         if os.access(folder, os.W_OK):  # root may write anyway; then nobody can try it
             (folder / ".partwise").write_text("a file where the state folder should be")
-            assert "cannot be served" in refused("serve", str(folder))
+            assert "cannot be served" in refused(run, "serve", str(folder))
         else:
-            assert "not writable" in refused("serve", str(folder))
+            assert "not writable" in refused(run, "serve", str(folder))
     finally:
         folder.chmod(0o755)
 
 
-def test_a_port_in_use(folder: Path) -> None:
+def test_a_port_in_use(folder: Path, run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"port {port}" in refused("serve", str(folder), "--port", str(port))
+        assert f"port {port}" in refused(run, "serve", str(folder), "--port", str(port))
 
 
-def test_the_reserved_name(folder: Path) -> None:
+def test_the_reserved_name(folder: Path, run: Run) -> None:
     (folder / "-").mkdir()
-    assert "--service-prefix" in refused("serve", str(folder), "--port", "0")
+    assert "--service-prefix" in refused(run, "serve", str(folder), "--port", "0")
+
+
+def test_the_command_itself() -> None:
+    """As it is started, in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, "-m", "partwise.cli", "serve"], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert (found.returncode, found.stdout) == (2, "") and "DIRECTORY" in found.stderr
 
 
 def test_serves_and_stops(folder: Path) -> None:

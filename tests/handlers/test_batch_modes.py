@@ -274,7 +274,7 @@ async def test_two_uploads_under_one_name(client: Client) -> None:
     writer.close()
 
 
-async def test_a_cancelled_batch(client: Client) -> None:
+async def test_a_cancelled_batch(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     body = multipart([mixed_part("/a", b"1"), mixed_part("/b", b"2")])
     boundary = body[2 : body.index(b"\r")].decode()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
@@ -296,6 +296,7 @@ async def test_a_cancelled_batch(client: Client) -> None:
     assert files(client.folder) == {"a": b"1"}
     report = await client.request("GET", monitor)
     assert report.summary["state"] == "aborted" and report.rows[0].status == 201
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 # -- operations
@@ -364,7 +365,79 @@ async def test_operations_of_a_batch_sent_again(client: Client) -> None:
     assert files(client.folder) == {"b": b"2"}
 
 
+async def test_a_move_is_not_done_again(client: Client) -> None:
+    (client.folder / "f").write_bytes(b"1")
+    (client.folder / "s").write_bytes(b"2")
+    parts = [
+        request("MOVE /f", Destination="/g"),
+        request("COPY /s", Destination="/c1"),
+        request("COPY /s", Destination="/c2"),
+        request("PROPPATCH /s", PATCH),
+        mixed_part("/x", b"x"),
+        request("PROPPATCH /x", PATCH),
+    ]
+    assert (await named(client, parts)).statuses == [201, 201, 201, 200, 201, 200]
+    (client.folder / "f").write_bytes(b"new")
+    (client.folder / "c2").write_bytes(b"edited")
+    for _ in range(2):
+        again = await named(client, parts)
+        assert [(row.status, row.item.get("replayed")) for row in again.rows] == [
+            (201, "1"),
+            (201, "1"),
+            (201, "1"),
+            (200, "1"),
+            (201, "1"),
+            (200, "1"),
+        ]
+        # What is not sent again is not forgotten.
+        assert (await named(client, [mixed_part("/y", b"y")])).statuses == [201]
+    whole = await client.request("GET", f"/-/batches/{NAME}")
+    assert len({row.href for row in whole.rows}) == len(whole.rows)
+    assert files(client.folder) == {
+        "f": b"new",
+        "g": b"1",
+        "s": b"2",
+        "c1": b"2",
+        "c2": b"edited",
+        "x": b"x",
+        "y": b"y",
+    }
+
+
+async def test_what_was_deleted_and_stored_again_stays(client: Client) -> None:
+    (client.folder / "d").mkdir()
+    parts = [request("DELETE /d"), mixed_part("/d", b"a file now")]
+    assert (await named(client, parts)).statuses == [204, 201]
+    again = await named(client, parts)
+    assert [(row.status, row.item.get("replayed")) for row in again.rows] == [(204, "1"), (201, "1")]
+    assert files(client.folder) == {"d": b"a file now"}
+
+
+async def test_what_failed_behind_a_delete_can_be_sent_again(client: Client) -> None:
+    (client.folder / "d").mkdir()
+    wrong = mixed_part("/d", b"1", Content_Length="2")
+    assert (await named(client, [request("DELETE /d"), wrong])).statuses == [204, 400]
+    again = await named(client, [request("DELETE /d"), mixed_part("/d", b"1")])
+    assert [(row.status, row.item.get("replayed")) for row in again.rows] == [(204, "1"), (201, None)]
+
+
+async def test_the_same_operation_twice_in_a_batch(client: Client) -> None:
+    parts = [mixed_part("/a", b"1"), request("DELETE /a"), mixed_part("/a", b"2"), request("DELETE /a")]
+    assert (await named(client, parts[:3])).statuses == [201, 204, 201]
+    # The second DELETE has not been done by the first try.
+    again = await named(client, parts[1:])
+    assert [(row.status, row.item.get("replayed")) for row in again.rows] == [(204, "1"), (201, "1"), (204, None)]
+    assert files(client.folder) == {}
+
+
 # -- archives
+
+
+async def test_a_directory_does_not_overtake_a_file_of_its_name(client: Client) -> None:
+    body = archive("f", "f/", "g", "g/h/", "f/i")
+    answer = await client.request("POST", "/", body, **{"Content-Type": "application/x-tar"})
+    assert answer.statuses[:4] == [201, 405, 201, 405]
+    assert set(files(client.folder)) == {"f", "g"}
 
 
 def archive(*names: str) -> bytes:

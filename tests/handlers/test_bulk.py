@@ -105,6 +105,19 @@ async def test_the_report_is_that_of_a_batch(client: Client) -> None:
     assert report.statuses == [201, 403]
 
 
+async def test_how_the_files_are_treated_can_be_said(client: Client) -> None:
+    (client.folder / "there").write_bytes(b"old")
+    whole = read(await send(client, part("/a", b"1"), part("/../bad", b"2"), target="/dav/bulk?atomic=1"))
+    assert [told["error"] for told in whole.values()] == [True, True]
+    tried = read(await send(client, part("/a", b"1"), target="/dav/bulk?dry-run=1", Prefer="return=minimal"))
+    assert tried == {"/a": {"error": False}}
+    kept = read(await send(client, part("/there", b"new"), Overwrite="F"))
+    assert kept["/there"]["error"] is True
+    assert [path.name for path in client.folder.iterdir() if path.is_file()] == ["there"]
+    assert (client.folder / "there").read_bytes() == b"old"
+    assert (await send(client, part("/a", b"1"), target="/dav/bulk?atomic=maybe")).status == 400
+
+
 async def test_a_part_that_was_cut_short_is_not_stored(client: Client) -> None:
     body = multipart([part("/one", b"1"), part("/two", b"2" * 100)])
     cut = body[: body.index(b"2222") + 50]

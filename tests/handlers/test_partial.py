@@ -407,6 +407,17 @@ async def test_appends_at_once_all_survive_or_are_told(file: Path, client: Clien
     assert all(line in contents for line in stored)
 
 
+async def test_small_appends_at_once_wait_for_each_other(file: Path, serve: Serve) -> None:
+    """Also those of two processes, which cannot wait for each other."""
+    clients = [await serve(), await serve()]
+    lines = [f"line {number}\n".encode() for number in range(30)]
+    answers = await asyncio.gather(
+        *(patch(clients[number % 2], "append", line) for number, line in enumerate(lines)),
+    )
+    assert [answer.status for answer in answers] == [204] * 30
+    assert sorted(file.read_bytes()[10:].splitlines(keepends=True)) == sorted(lines)
+
+
 async def test_readers_see_the_old_or_the_new(file: Path, client: Client) -> None:
     size = 2 * BLOCK
     file.write_bytes(b"a" * size)

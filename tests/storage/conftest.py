@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -22,6 +23,13 @@ def held(folder: Path) -> list[str]:
         if target.startswith(os.fspath(folder)):
             found.append(target)
     return sorted(found)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk, if there is one: file systems in memory have ways of their own."""
+    with TemporaryDirectory(prefix="partwise-", ignore_cleanup_errors=True) as found:
+        yield Path(found)
 
 
 @pytest.fixture(params=["nameless", "named"])

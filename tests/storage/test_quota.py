@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -235,6 +236,21 @@ def test_a_copy_inside_takes_room(start: Open, trees: Path, limit: int, fits: bo
     store = start({A: limit})
     assert (relocated(store, "a/in", "a/new", copy=True) is not None) is fits
     assert used(store) == on_disk(trees / "a")
+
+
+@pytest.mark.parametrize("place", [A, ("a", "new", "b")], ids=["over", "inside"])
+@pytest.mark.parametrize(("limit", "fits"), [(16, True), (5, False)])
+def test_a_copy_that_does_not_fit_is_not_begun(start: Open, trees: Path, place: Names, limit: int, fits: bool) -> None:
+    store = start({place: limit})
+    # The second link is left out, which is told when the copy comes to it.
+    (trees / "out" / "empty").mkdir()
+    for name in ("one", "two"):
+        (trees / "out" / name).symlink_to("empty")
+    failed: list[Names] = []
+    move = Move(("out",), ("a", "new"), True, lambda _, __: None)
+    with contextlib.nullcontext() if fits else pytest.raises(QuotaExceeded):
+        store.copy(move, True, lambda path, _: failed.append(path))
+    assert len(failed) == fits
 
 
 def test_a_copy_without_members_takes_nothing(start: Open, trees: Path) -> None:

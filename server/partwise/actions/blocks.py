@@ -9,10 +9,16 @@ BLOCK = 64 * 1024
 
 
 def blocks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """UTF-8; what cannot be encoded has been escaped before."""
+    """UTF-8; what cannot be encoded has been escaped before.
+
+    An empty piece makes an empty block: there is nothing yet, but others may want the thread.
+    """
     block: list[str] = []
     size = 0
     for piece in pieces:
+        if not piece:
+            yield b""
+            continue
         block.append(piece)
         size += len(piece)
         if size >= BLOCK:

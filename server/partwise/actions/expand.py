@@ -8,7 +8,7 @@ from http import HTTPStatus
 from itertools import chain
 
 from partwise.actions.blocks import blocks
-from partwise.actions.properties import Facts, View, is_live
+from partwise.actions.properties import Facts, View, comparing, is_live
 from partwise.actions.propstats import plan_of
 from partwise.errors import DAV_NS, Failure, NotAllowed, NotFound, Truncated
 from partwise.protocol.hrefs import split_at_hrefs
@@ -26,6 +26,8 @@ from partwise.storage.base import Path
 
 #: Responses in one answer: each may hold as many hrefs again.
 MAX_RESPONSES = 1000
+#: Collections whose sync-tokens are told in one answer: all below each is compared, and they may lie in each other.
+MAX_TOKENS = 10
 
 #: What a reference names on this server. Raises Failure for anything else.
 Locate = Callable[[str], Target]
@@ -69,9 +71,11 @@ class _Expansion:
         resource = view.store.stat(path)
         stored = view.store.properties([path]).get(path, {})
         nested = [one for one in wanted if one.nested and one.name in stored and not is_live(one.name)]
-        plan, _ = plan_of(Prop(tuple(one.name for one in wanted if one not in nested)), minimal=self.minimal)
+        planned = plan_of(Prop(tuple(one.name for one in wanted if one not in nested)), minimal=self.minimal)
         href = view.mount.href(path, collection=resource.collection)
-        propstats = plan(Facts(resource, stored, view))
+        if planned.compares and len(view.findings.compared) < MAX_TOKENS:
+            yield from comparing(view, resource)
+        propstats = planned.plan(Facts(resource, stored, view))
         if not nested:
             yield propstat_response(href, propstats)
             return
@@ -86,10 +90,12 @@ class _Expansion:
 
     def _value(self, element: str, wanted: tuple[Expand, ...]) -> Iterator[str]:
         value = split_at_hrefs(element)
-        yield value.pieces[0]
-        for reference, piece in zip(value.references, value.pieces[1:], strict=True):
+        first, *others = value.pieces
+        yield first
+        for reference, piece in zip(value.references, others, strict=True):
             yield from self._referred(reference, wanted)
-            yield piece
+            if piece:
+                yield piece
 
     def _referred(self, reference: str, wanted: tuple[Expand, ...]) -> Iterator[str]:
         try:
@@ -106,7 +112,8 @@ class _Expansion:
             return
         try:
             pieces = self.response(target.path, wanted)
-            first = next(pieces)
+            while not (first := next(pieces)):
+                yield ""
         except (NotFound, NotAllowed) as failure:
             yield _bound(status_response(href, failure.status))
             return

@@ -10,6 +10,10 @@ from partwise.errors import Depends, Failure, LockConflict, Malformed, NotFound,
 from partwise.protocol.paths import Path
 from partwise.storage.base import Lock, Resource, Store
 
+#: Locks that may cover one resource; shared ones have no other bound. Each is told in every ``lockdiscovery``, that of an
+#: inherited one for every member too.
+MAX_COVERING = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -41,6 +45,7 @@ def lock(store: Store, asked: Lock, gate: Gate, *, slash: bool) -> Granted:
         gate.check_conditions(standing)
         if asked.infinite:
             _check_members(store, asked, gate)
+        _check_room(store, asked, gate)
 
     return Granted(asked, store.lock(asked, check) is not None)
 
@@ -55,6 +60,17 @@ def _check_members(store: Store, asked: Lock, gate: Gate) -> None:
     ]
     depends = Depends("The lock was not granted, because a member is locked already.")
     raise MemberFailures([*failures, (gate.root_href(asked.root), depends)])
+
+
+def _check_room(store: Store, asked: Lock, gate: Gate) -> None:
+    covered = [asked.root]
+    if asked.infinite:
+        covered += [other.root for other in unique(store.locks_below(asked.root))]
+    for root in covered:
+        standing = store.locks_on(root)
+        if len(standing) >= MAX_COVERING:
+            text = f"{MAX_COVERING} locks cover this resource already; wait until one is unlocked or has expired."
+            raise LockConflict(text, href=gate.root_href(standing[0].root))
 
 
 def _conflict(gate: Gate, other: Lock) -> LockConflict:

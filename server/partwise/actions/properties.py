@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from partwise.actions.methods import reports_on
 from partwise.actions.sync_token import write_token
-from partwise.errors import DAV_NS
+from partwise.errors import DAV_NS, NotFound
 from partwise.protocol.dates import format_http_date, format_instant
 from partwise.protocol.limits import LIMITS, Limits, limits_element
 from partwise.protocol.locking import SUPPORTED_LOCK, active_lock
@@ -24,17 +24,27 @@ CONTENT_TYPE = f"{{{DAV_NS}}}getcontenttype"
 CONTENT_LANGUAGE = f"{{{DAV_NS}}}getcontentlanguage"
 
 
+@dataclass(slots=True)
+class Findings:
+    """What need not be found out twice while one answer is made."""
+
+    #: Collections that were compared with all below, so that their sync-tokens are exact.
+    compared: set[Path] = field(default_factory=set)
+    #: The locks whose ``lockdiscovery`` was written last, in which second, and what was written.
+    locks: tuple[tuple[Lock, ...], int] = ((), 0)
+    lockdiscovery: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where and for whom properties are read. ``now``: seconds since 1970."""
+    """Where and for whom properties are read, for one answer. ``now``: seconds since 1970."""
 
     store: Store
     mount: Mount
     principal: str | None
     now: Callable[[], float]
     limits: Limits
-    #: A whole tree is being listed: what is computed from everything below a collection is left out.
-    deep: bool = False
+    findings: Findings = field(default_factory=Findings)
 
 
 class Facts(NamedTuple):
@@ -86,7 +96,14 @@ def _resourcetype(facts: Facts) -> str:
 
 
 def _lockdiscovery(facts: Facts) -> str:
-    return active_locks(facts.view, facts.view.store.locks_on(facts.resource.path))
+    view, locks = facts.view, facts.view.store.locks_on(facts.resource.path)
+    if not locks:
+        return ""
+    # Members share the locks of the collection above, and each lock needs a look at its root.
+    findings, known = view.findings, (locks, int(view.now()))
+    if findings.locks != known:
+        findings.locks, findings.lockdiscovery = known, active_locks(view, locks)
+    return findings.lockdiscovery
 
 
 def active_locks(view: View, locks: tuple[Lock, ...]) -> str:
@@ -150,14 +167,14 @@ def _used(facts: Facts) -> str | None:
 
 
 def _sync_token(facts: Facts) -> str | None:
-    # RFC 6578 §4. It compares everything below the collection, as the report does, for each collection that is told: a
-    # token that were not exact would tell a client that nothing has changed.
-    if not facts.resource.collection or facts.view.deep:
+    # RFC 6578 §4. A token that were not exact would tell a client that nothing has changed.
+    path = facts.resource.path
+    if not facts.resource.collection or path not in facts.view.findings.compared:
         return None
-    store, path = facts.view.store, facts.resource.path
-    for _ in store.compare(path, True):
-        pass
-    return text(write_token(store.changes(path, True, None, 0).mark))
+    try:
+        return text(write_token(facts.view.store.changes(path, True, None, 0).mark))
+    except NotFound:  # gone just now
+        return None
 
 
 def _reports(facts: Facts) -> str:
@@ -185,8 +202,8 @@ class Live:
     settable: bool = False
     in_allprop: bool = True
     whole: bool = False
-    #: Every collection has it, and nothing else; its value costs too much to be computed for its name.
-    costly: bool = False
+    #: Every collection has it, and nothing else; its value is told when all below was compared (:func:`comparing`).
+    compares: bool = False
 
 
 _OF_DAV = {
@@ -202,7 +219,7 @@ _OF_DAV = {
     "supportedlock": Live(_supportedlock),
     "current-user-principal": Live(_principal, in_allprop=False),
     "add-member": Live(_add_member, in_allprop=False),
-    "sync-token": Live(_sync_token, in_allprop=False, costly=True),
+    "sync-token": Live(_sync_token, in_allprop=False, compares=True),
     "supported-report-set": Live(_reports, in_allprop=False),
     "quota-available-bytes": Live(_available, in_allprop=False),
     "quota-used-bytes": Live(_used, in_allprop=False),
@@ -226,6 +243,24 @@ def is_live(name: str) -> bool:
 def needs_stored(name: str) -> bool:
     """Must the stored properties be read for it?"""
     return name in _STORED or not is_live(name)
+
+
+def needs_comparing(name: str) -> bool:
+    """Must :func:`comparing` come before its value is written?"""
+    return name in LIVE and LIVE[name].compares
+
+
+def comparing(view: View, resource: Resource) -> Iterator[str]:
+    """Compare all below a collection as the report sync-collection does, once for each answer.
+
+    In small steps, with nothing told by each: it may take long, and others wait for the same thread. Raises NotFound if the
+    collection is gone.
+    """
+    compared = view.findings.compared
+    if resource.collection and resource.path not in compared:
+        for _ in view.store.compare(resource.path, True):
+            yield ""
+        compared.add(resource.path)
 
 
 def dead(stored: Properties) -> Mapping[str, str]:

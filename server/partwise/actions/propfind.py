@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from contextlib import suppress
 from itertools import chain, islice
 
 from partwise.actions.blocks import blocks
-from partwise.actions.properties import Facts, View
-from partwise.actions.propstats import Asked, plan_of
+from partwise.actions.properties import Facts, View, comparing
+from partwise.actions.propstats import Asked, Plan, plan_of
+from partwise.errors import NotFound
 from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, propstat_response
 from partwise.protocol.paths import Mount, Path, encode_segment
 from partwise.protocol.preferences import Depth
@@ -21,21 +22,33 @@ _GROUP = 64
 def propfind(
     view: View, path: Path, depth: Depth, asked: Asked, *, minimal: bool = False, root: bool = True
 ) -> Iterator[bytes]:
-    """The multistatus document in blocks of about 64 KiB. Raises NotFound before the first.
+    """The multistatus document in blocks of about 64 KiB, empty ones between (``blocks``). Raises NotFound before the first.
 
     ``minimal`` leaves out what a resource lacks (RFC 8144 §2.1); ``root=False`` the target itself (§3).
     """
-    view = replace(view, deep=depth is Depth.INFINITY)
     target = view.store.stat(path)
-    plan, stored = plan_of(asked, minimal=minimal)
+    planned = plan_of(asked, minimal=minimal)
     resources = _resources(view.store, target, depth)
     if not root:
         resources = islice(resources, 1, None)
-    pieces = (
-        propstat_response(href, plan(Facts(resource, properties, view)))
-        for href, resource, properties in _with_hrefs(view.mount, _with_stored(view.store, resources, stored))
-    )
-    return blocks(chain((MULTISTATUS_OPEN,), pieces, (MULTISTATUS_CLOSE,)))
+    found = _with_hrefs(view.mount, _with_stored(view.store, resources, planned.stored))
+    # In a listing of a whole tree each collection would be compared again with every one that holds it.
+    compares = planned.compares and depth is not Depth.INFINITY
+    responses = _compared(view, planned.plan, found) if compares else _responses(view, planned.plan, found)
+    return blocks(chain((MULTISTATUS_OPEN,), responses, (MULTISTATUS_CLOSE,)))
+
+
+def _responses(view: View, plan: Plan, found: Iterable[tuple[str, Resource, Properties]]) -> Iterable[str]:
+    return (propstat_response(href, plan(Facts(resource, stored, view))) for href, resource, stored in found)
+
+
+def _compared(view: View, plan: Plan, found: Iterable[tuple[str, Resource, Properties]]) -> Iterator[str]:
+    for one in found:
+        with suppress(NotFound):  # gone since it was listed
+            yield from comparing(view, one[1])
+        yield from _responses(view, plan, [one])
+        view.findings.compared.clear()
+        yield ""
 
 
 def _with_stored(store: Store, resources: Iterable[Resource], needed: bool) -> Iterator[tuple[Resource, Properties]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from typing import NamedTuple
 
-from partwise.actions.properties import LIVE, Facts, dead, empty, is_live, needs_stored, writer
+from partwise.actions.properties import LIVE, Facts, dead, empty, is_live, needs_comparing, needs_stored, writer
 from partwise.errors import TooLarge
 from partwise.protocol.propfind import AllProp, Prop, PropName
 
@@ -19,26 +20,38 @@ Propstats = list[tuple[int, str]]
 Plan = Callable[[Facts], Propstats]
 
 
-def plan_of(asked: Asked, *, minimal: bool) -> tuple[Plan, bool]:
-    """How the propstats of each resource are made, decided once per request; and whether stored properties are needed.
+class Planned(NamedTuple):
+    """A plan, and whether it needs stored properties, and all below each collection compared (``properties.comparing``)."""
+
+    plan: Plan
+    stored: bool
+    compares: bool = False
+
+
+def plan_of(asked: Asked, *, minimal: bool) -> Planned:
+    """How the propstats of each resource are made, decided once per request.
 
     Raises TooLarge for too many names.
     """
     match asked:
         case PropName():
-            return _names, True
+            return Planned(_names, stored=True)
         case AllProp(include=include):
             names = [name for name, live in LIVE.items() if live.in_allprop]
-            return _values(names, _bounded(include), with_dead=True, minimal=minimal), True
+            plan = _values(names, _bounded(include), with_dead=True, minimal=minimal)
+            return Planned(plan, stored=True, compares=any(map(needs_comparing, include)))
         case Prop(names=names):
             named = _bounded(names)
-            return _values((), named, with_dead=False, minimal=minimal), any(map(needs_stored, named))
+            plan = _values((), named, with_dead=False, minimal=minimal)
+            return Planned(plan, any(map(needs_stored, named)), any(map(needs_comparing, named)))
 
 
 def _names(facts: Facts) -> Propstats:
     collection = facts.resource.collection
     live = "".join(
-        empty(name) for name, entry in LIVE.items() if (collection if entry.costly else entry.value(facts) is not None)
+        empty(name)
+        for name, entry in LIVE.items()
+        if (collection if entry.compares else entry.value(facts) is not None)
     )
     return [(HTTPStatus.OK, live + "".join(map(empty, dead(facts.stored))))]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain, islice
 
 from partwise.actions.blocks import blocks
-from partwise.actions.properties import Facts, View
-from partwise.actions.propstats import Plan, plan_of
+from partwise.actions.properties import Facts, View, comparing
+from partwise.actions.propstats import Planned, plan_of
 from partwise.actions.sync_token import read_token, write_token
 from partwise.errors import NotFound, Truncated, UnsupportedReport, UnsupportedTraversal
 from partwise.protocol.multistatus import (
@@ -55,7 +56,7 @@ def sync(view: View, path: Path, asked: Sync) -> Iterator[bytes]:
 
     Raises NotFound, TooLarge, InvalidSyncToken before the first.
     """
-    plan, stored = plan_of(Prop(asked.names), minimal=asked.minimal)
+    planned = plan_of(Prop(asked.names), minimal=asked.minimal)
     since = read_token(asked.token) if asked.token else None
     found = view.store.changes(path, asked.infinite, since, asked.most)
     ending = ""
@@ -64,16 +65,16 @@ def sync(view: View, path: Path, asked: Sync) -> Iterator[bytes]:
         failure = Truncated("There are more changes; ask for them with the sync-token of this answer.")
         ending = status_response(view.mount.href(path, collection=True), failure.status, failure)
     ending += f"<D:sync-token>{text(write_token(found.mark))}</D:sync-token>\n{MULTISTATUS_CLOSE}"
-    responses = _responses(view, found.changes, plan, stored, asked.infinite)
+    responses = _responses(view, found.changes, planned, asked.infinite)
     return blocks(chain((MULTISTATUS_OPEN,), responses, (ending,)))
 
 
-def _responses(view: View, changes: Iterable[Change], plan: Plan, stored: bool, infinite: bool) -> Iterator[str]:
+def _responses(view: View, changes: Iterable[Change], planned: Planned, infinite: bool) -> Iterator[str]:
     coming = iter(changes)
     while group := list(islice(coming, _GROUP)):
         standing = [None if change.gone else _look(view, change.path) for change in group]
         paths = [resource.path for resource in standing if resource is not None]
-        properties = view.store.properties(paths) if stored and paths else {}
+        properties = view.store.properties(paths) if planned.stored and paths else {}
         for change, resource in zip(group, standing, strict=True):
             if resource is None:
                 # RFC 6578 §3.5.2; and the truth of a member that went away just now.
@@ -84,7 +85,16 @@ def _responses(view: View, changes: Iterable[Change], plan: Plan, stored: bool, 
             if infinite and not change.compared:
                 yield _untraversed(href)
                 continue
-            yield propstat_response(href, plan(Facts(resource, properties.get(change.path, {}), view)))
+            if planned.compares and resource.collection:
+                if infinite:
+                    # It was compared with the collection that was asked about.
+                    view.findings.compared.add(change.path)
+                with suppress(NotFound):  # gone just now
+                    yield from comparing(view, resource)
+            yield propstat_response(href, planned.plan(Facts(resource, properties.get(change.path, {}), view)))
+            if planned.compares:
+                view.findings.compared.clear()
+                yield ""
 
 
 def _untraversed(href: str) -> str:

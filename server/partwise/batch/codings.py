@@ -143,9 +143,9 @@ class CodedDecoder:
             try:
                 piece = stream.decompress(given, PIECE)
             except DAMAGES:
+                window = ", or needs a window of more than 8 MiB" if self._coding == "zstd" else ""
                 raise Malformed(
-                    f"The body is no {self._coding} stream, is damaged, or needs a window of more than 8 MiB; "
-                    "compress it again."
+                    f"The body is no {self._coding} stream or is damaged{window}; compress it again."
                 ) from None
             if stream.eof:
                 # What was given beyond the end of this stream begins the next.

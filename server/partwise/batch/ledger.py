@@ -5,8 +5,10 @@ Fed by the session's lane, resolved by the committer and by judges, on their own
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -14,11 +16,13 @@ from partwise.batch.operations import Performed
 from partwise.batch.outcome import Outcome
 from partwise.batch.publisher import Act, Fate, Publisher, Rehearsed
 from partwise.batch.report import Report
-from partwise.errors import Duplicate, Failure, Success
+from partwise.errors import Duplicate, Failure, RolledBack, Success
 from partwise.intake.judging import too_late, when_judged
 from partwise.intake.pipeline import Staged
 from partwise.protocol.paths import Path
 from partwise.storage.base import Published
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Heading:
     digest: str | None = None
     #: Of an operation.
     method: str | None = None
+    #: By which a later try recognises it.
+    operation: str | None = None
 
 
 #: The verdict on a complete body.
@@ -72,6 +78,8 @@ class Ledger:
         self._told: dict[str, bool] = {}
         self._pending: dict[str, _Pending] = {}
         self._waiting: dict[int, tuple[Heading, Staged]] = {}
+        #: Items whose judges have answered, or had their time, and that are just being handed on.
+        self._leaving = 0
         self._ready: list[tuple[Heading, Staged]] = []
 
     @cached_property
@@ -85,8 +93,9 @@ class Ledger:
 
     @property
     def waiting(self) -> int:
-        """Items whose judges have not answered."""
-        return len(self._waiting)
+        """Items whose judges have not answered, or whose answer is not known to the publisher or the report yet."""
+        with self._lock:
+            return len(self._waiting) + self._leaving
 
     def duplicate(self, heading: Heading) -> Failure | None:
         """Was an earlier item of this name stored? (One that is still on its way is judged when it has arrived.)"""
@@ -94,6 +103,11 @@ class Ledger:
         with self._lock:
             held = self.publisher.holds and heading.target in self._pending
             return _duplicate(heading.target) if held or self._told.get(heading.target) else None
+
+    def is_on_its_way(self, target: str) -> bool:
+        """Has an item of this name no fate yet, though what follows it would be done at once?"""
+        with self._lock:
+            return target in self._pending and not self.publisher.holds
 
     def refuse(self, heading: Heading, failure: Failure) -> None:
         """The item is not stored."""
@@ -105,11 +119,13 @@ class Ledger:
             outcome = self._refused(heading, failure)
         self._report.settle([outcome])
 
-    def replay(self, heading: Heading, earlier: Outcome) -> None:
-        """The item was stored by an earlier try, as told there."""
+    def replay(self, heading: Heading, earlier: Outcome, *, frees: bool = False) -> None:
+        """The item was stored, or the operation done, by an earlier try, as told there. ``frees`` as in :meth:`act`."""
         with self._lock:
             href = self._href(heading)
             location = None if href == heading.target else heading.target
+            if earlier.method is not None and earlier.location not in (None, heading.target):
+                location = earlier.location
             outcome = replace(
                 earlier,
                 index=heading.index,
@@ -119,8 +135,8 @@ class Ledger:
                 replayed=True,
                 earlier=False,
             )
-            if heading.target is not None:
-                self._told[heading.target] = outcome.method is None
+            if heading.target is not None and (outcome.method is None or frees):
+                self._told[heading.target] = not frees
         self._report.settle([outcome])
 
     def act(self, heading: Heading, act: Act, *, frees: bool = False) -> None:
@@ -141,7 +157,13 @@ class Ledger:
     def _performed(self, heading: Heading, performed: Performed) -> Outcome:
         href = self._href(heading)
         outcome = Outcome(
-            heading.index, href, performed.status, heading.name, content_id=heading.content_id, method=heading.method
+            heading.index,
+            href,
+            performed.status,
+            heading.name,
+            content_id=heading.content_id,
+            method=heading.method,
+            operation=heading.operation,
         )
         if self.publisher.rehearses:
             return replace(outcome, status=Success.GOOD.status, would=performed.status)
@@ -167,7 +189,7 @@ class Ledger:
             if not stored:
                 self._pending[heading.target] = _Pending(heading.index)
         if stored:
-            staged.publication.upload.abort()
+            _give_up(staged)
             self.refuse(heading, _duplicate(heading.target))
         else:
             self._set_out(heading, staged)
@@ -183,24 +205,36 @@ class Ledger:
     def _judged(self, index: int, verdict: Failure | None) -> None:
         with self._lock:
             entry = self._waiting.pop(index, None)
-        if entry is None:  # expired meanwhile
-            return
-        if verdict is None:
-            self._submit([entry])
-        else:
-            self._drop([entry], verdict)
-        self._progress()
+            if entry is None:  # expired meanwhile
+                return
+            self._leaving += 1
+        with self._handing_on(1):
+            if verdict is None:
+                self._submit([entry])
+            else:
+                self._drop([entry], verdict)
 
-    def expire(self) -> None:
-        """The judges have had their time: what still waits is not stored."""
+    @contextlib.contextmanager
+    def _handing_on(self, count: int) -> Iterator[None]:
+        """Only then may the batch be concluded: what is handed on later would have no fate, or its failure no effect."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leaving -= count
+            self._progress()
+
+    def expire(self, failure: Failure | None = None) -> None:
+        """What still waits is not stored: ``failure`` says why, or the judges have had their time."""
         with self._lock:
             late, self._waiting = list(self._waiting.values()), {}
-        self._drop(late, too_late())
-        self._progress()
+            self._leaving += len(late)
+        with self._handing_on(len(late)):
+            self._drop(late, failure or too_late())
 
     def _drop(self, entries: Sequence[tuple[Heading, Staged]], failure: Failure) -> None:
         for _, staged in entries:
-            staged.publication.upload.abort()
+            _give_up(staged)
         self._settle([((heading, staged.size), failure) for heading, staged in entries])
 
     def flush(self) -> None:
@@ -209,6 +243,9 @@ class Ledger:
             ready, self._ready = self._ready, []
         if ready:
             self._submit(ready)
+        if self.failures and self.publisher.holds:
+            # Their fate is known now: neither rows nor bytes need be kept until the end.
+            self.publisher.conclude(True)
 
     def _submit(self, ready: Sequence[tuple[Heading, Staged]]) -> None:
         entries = [(heading, staged.size) for heading, staged in ready]
@@ -255,7 +292,7 @@ class Ledger:
     def _duplicates(self, target: str, pending: _Pending) -> list[Outcome]:
         for _, verdict in pending.behind:
             if not isinstance(verdict, Failure):
-                verdict.publication.upload.abort()
+                _give_up(verdict)
         return [self._refused(heading, _duplicate(target)) for heading, _ in pending.behind]
 
     def _href(self, heading: Heading) -> str:
@@ -270,7 +307,8 @@ class Ledger:
         return heading.target
 
     def _refused(self, heading: Heading, failure: Failure) -> Outcome:
-        self.failures += 1
+        # What others' failures do to it is none of its own.
+        self.failures += not isinstance(failure, RolledBack)
         return Outcome(
             heading.index,
             self._href(heading),
@@ -279,6 +317,7 @@ class Ledger:
             content_id=heading.content_id,
             failure=failure,
             method=heading.method,
+            operation=heading.operation,
         )
 
     def _good(self, heading: Heading, fate: Published | Rehearsed, size: int) -> Outcome:
@@ -299,6 +338,14 @@ class Ledger:
             location=None if rehearsed or href == heading.target else heading.target,
             would=status if rehearsed else None,
         )
+
+
+def _give_up(staged: Staged) -> None:
+    try:
+        staged.publication.upload.abort()
+    except OSError:
+        # Nothing of it is visible; its row must be told whatever is left of it.
+        log.exception("a staged file could not be given back")
 
 
 def _duplicate(target: str) -> Failure:

@@ -40,6 +40,8 @@ class Outcome:
     replayed: bool = False
     #: Of an operation on its target; ``None`` for an upload.
     method: str | None = None
+    #: By which a later try of the batch recognises an operation, see partwise.batch.replaying. Not told.
+    operation: str | None = None
     #: A row of an earlier try of this batch, about a target that the last try did not name.
     earlier: bool = False
 
@@ -78,7 +80,7 @@ def dump(outcome: Outcome) -> bytes:
         ).encode()
     record: dict[str, Any] = {"index": outcome.index, "href": outcome.href, "status": int(outcome.status)}
     record["name"] = shortened(outcome.name, _KEPT)
-    for key in ("size", "etag", "digest", "content_id", "location", "would", "method"):
+    for key in ("size", "etag", "digest", "content_id", "location", "would", "method", "operation"):
         value = getattr(outcome, key)
         if value is not None:
             record[key] = value

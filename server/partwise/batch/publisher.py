@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -46,7 +47,10 @@ class Publisher(Protocol):
         """Something else to be done."""
 
     def conclude(self, failed: bool) -> None:
-        """No more comes; ``failed``: an item of the batch was refused, or the upload broke off."""
+        """Nothing is on its way any more; ``failed``: an item of the batch was refused, or the upload broke off.
+
+        May be called early, and more than once, of a batch that has failed.
+        """
 
 
 class Committing:
@@ -123,22 +127,34 @@ class Whole:
     def __init__(self, store: Store, *, rehearsal: bool = False) -> None:
         self._store = store
         self.rehearses = rehearsal
+        # Judges hand in what they agreed to, on their threads.
+        self._lock = threading.Lock()
         self._steps: list[_Step] = []
         self._failure: Failure | None = None
 
     def submit(self, publications: Sequence[Publication], done: Done) -> None:
+        step = _Step(lambda fates: done([_no_act(fate) for fate in fates]), list(publications))
         try:
-            for publication in publications:
+            for publication in publications if self._failure is None else ():
                 publication.upload.park()
         except Failure as failure:
             self._failure = failure
-        self._steps.append(_Step(lambda fates: done([_no_act(fate) for fate in fates]), list(publications)))
+        except Exception:
+            log.exception("an item of a batch could not be put aside")
+            self._failure = _store_failed()
+        if self._failure is not None:
+            # What is not parked would keep a descriptor until the end.
+            self._abort(step)
+        with self._lock:
+            self._steps.append(step)
 
     def act(self, act: Act, done: Acted) -> None:
-        self._steps.append(_Step(lambda fates: done(_no_body(fates[0])), act=act))
+        with self._lock:
+            self._steps.append(_Step(lambda fates: done(_no_body(fates[0])), act=act))
 
     def conclude(self, failed: bool) -> None:
-        steps, self._steps = self._steps, []
+        with self._lock:
+            steps, self._steps = self._steps, []
         failure = self._failure
         if failure is None and failed:
             failure = RolledBack("The item was good; it was not stored because the upload was to be stored as a whole.")
@@ -163,7 +179,7 @@ class Whole:
             return failure
         except Exception:
             log.exception("storing a batch as a whole failed")
-            return TryAgain("The store failed; nothing was stored. Send it again.")
+            return _store_failed()
         return None
 
     def _together(self) -> contextlib.AbstractContextManager[Store]:
@@ -183,10 +199,17 @@ class Whole:
     def _give_up(self, step: _Step, failure: Failure) -> None:
         own: list[Fate | Performed] = [fate if isinstance(fate, Failure) else failure for fate in step.fates]
         step.fates = [*own, *[failure] * (len(step) - len(own))]
+        self._abort(step)
+
+    def _abort(self, step: _Step) -> None:
         for publication in step.publications:
             # Whatever happens to one, the others are given up too.
             with contextlib.suppress(Exception):
                 publication.upload.abort()
+
+
+def _store_failed() -> Failure:
+    return TryAgain("The store failed; nothing was stored. Send it again.")
 
 
 def _attempt(act: Callable[[], Performed]) -> Performed | Failure:

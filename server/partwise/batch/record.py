@@ -5,7 +5,7 @@
     {"batch":…,"principal":…,"collection":…,"name":…,"created":…}    first
     {"index":1,"href":…,"status":…,…}                                rows, ascending; see partwise.batch.outcome
     {"mark":256,"stored":…,"failed":…,"bytes":…,"statuses":[…]}      now and then: the sums up to here
-    {"memo":{"index":…}}                                             a good row of an earlier try, behind a later bad one
+    {"memo":{"index":…}}                                             a good row of an earlier try that is not told any more
     {"end":"complete","items":…,…}                                   last
 
 Lines are only ever appended, so that a file can be read while it grows; what follows its last newline is not there yet. Nothing
@@ -37,6 +37,7 @@ _ROW = re.compile(rb'\{"index":(\d+),"href":"([^"\\]*)","status":(\d+)')
 _SIZE = re.compile(rb',"size":(\d+)')
 _HREF = re.compile(rb'\{"index":\d+,"href":"([^"\\]*)"')
 _LOCATION = re.compile(rb',"location":"([^"\\]*)"')
+_OPERATION = re.compile(rb',"operation":"([A-Z]+ ([^" ]*) [^" ]*)"')
 _INDEX = re.compile(rb'\{"(?:index|mark)":(\d+)')
 _LOCATED = b',"location":'
 _FAILED = b',"error":{'
@@ -127,7 +128,7 @@ def load_end(line: bytes, batch: str) -> Summary:
 class Target(NamedTuple):
     """What the line of a row is about. ``key``: the href of its target, ``None`` if it has none of its own.
 
-    ``stored``: the row says that something is there now.
+    ``stored``: the row says that an item was stored there.
     """
 
     key: bytes | None
@@ -138,6 +139,9 @@ def target_of(line: bytes) -> Target:
     row = _HREF.match(line)
     assert row is not None
     key = row[1]
+    operation = _OPERATION.search(line)
+    if operation is not None:
+        return Target(operation[2], stored=False)
     if _LOCATED in line:
         location = _LOCATION.search(line)
         key = location[1] if location else key
@@ -145,11 +149,23 @@ def target_of(line: bytes) -> Target:
     return Target(None if b"?" in key else key, _FAILED not in line and _WOULD not in line)
 
 
+def operation_of(line: bytes) -> bytes | None:
+    """What the operation is recognised by that the line of a row or memo tells of, if it was done."""
+    operation = _OPERATION.search(line)
+    return None if operation is None or _FAILED in line or _WOULD in line else operation[1]
+
+
 def renumbered(line: bytes, index: int) -> bytes:
     """The line of a row of an earlier try, as the row ``index`` of a later one."""
-    if _LOCATION.search(line):
+    operation = _OPERATION.search(line)
+    if operation is not None or _LOCATION.search(line):
         record = json.loads(line) | {"index": index, "earlier": True}
-        record["href"] = record.pop("location")
+        if operation is None:
+            record["href"] = record.pop("location")
+        else:
+            record["href"] = operation[2].decode()
+            if record.get("location") == record["href"]:
+                del record["location"]
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
     flag = b"" if b',"earlier":true' in line else b',"earlier":true'
     return b'{"index":%d' % index + line[line.index(b",") : -2] + flag + b"}\n"

@@ -17,6 +17,7 @@ from partwise.batch.record import (
     last_line,
     last_newline,
     lines,
+    operation_of,
     renumbered,
     target_of,
     write_all,
@@ -41,6 +42,8 @@ class Earlier:
         self._latest: dict[int, int] = {}
         #: The offset of the latest row that says it was stored, where the latest of all does not.
         self._superseded: dict[int, int] = {}
+        #: The offset of the latest row of each operation that was done, by the hash of what it is recognised by.
+        self._operations: dict[int, int] = {}
         self._read = False
 
     def _index(self) -> None:
@@ -52,10 +55,13 @@ class Earlier:
                 target = target_of(line)
                 if target.key is not None:
                     self._remember(hash(target.key), offset, target.stored)
-            elif line.startswith(MEMO):
+            elif line.startswith(MEMO) and operation_of(line) is None:
                 key = target_of(_remembered(line)).key
                 if len(self._superseded) < _MOST:
                     self._superseded[hash(key)] = offset
+            operation = operation_of(line)
+            if operation is not None and len(self._operations) < _MOST:
+                self._operations[hash(operation)] = offset
 
     def _remember(self, key: int, offset: int, stored: bool) -> None:
         before = self._latest.get(key)
@@ -78,6 +84,16 @@ class Earlier:
         # Two targets may share a hash.
         return load(line) if target_of(line).key == wanted else None
 
+    def find_operation(self, operation: str) -> Outcome | None:
+        """The latest row that says that this was done."""
+        self._index()
+        wanted = operation.encode()
+        offset = self._operations.get(hash(wanted))
+        if offset is None:
+            return None
+        line = self._line(offset)
+        return load(line) if operation_of(line) == wanted else None
+
     def _stored_at(self, key: int) -> int | None:
         latest = self._latest.get(key)
         return latest >> 1 if latest is not None and latest & 1 else self._superseded.get(key)
@@ -94,14 +110,16 @@ class Earlier:
         """
         self._index()
         named: dict[int, bool] = {}
+        done: set[int] = set()
         for _, line in lines(descriptor, 0, stop):
             if line.startswith(ROW):
                 target = target_of(line)
                 if target.key is not None:
                     named[hash(target.key)] = target.stored
+                done.add(hash(operation_of(line)))
         totals = Totals(totals.items, totals.stored, totals.failed, totals.size, set(totals.statuses))
         block = bytearray()
-        for line in self._carried(named, totals):
+        for line in self._carried(named, done, totals):
             block += line
             if len(block) >= _BLOCK:
                 write_all(descriptor, bytes(block))
@@ -109,15 +127,15 @@ class Earlier:
         write_all(descriptor, bytes(block))
         return totals
 
-    def _carried(self, named: dict[int, bool], totals: Totals) -> Iterator[bytes]:
-        memos: list[int] = []
+    def _carried(self, named: dict[int, bool], done: set[int], totals: Totals) -> Iterator[bytes]:
+        memos = {offset for key, offset in self._operations.items() if key not in done}
         for key, latest in self._latest.items():
             if named.get(key, latest & 1):
                 continue
             # The latest word is, or will be, that it was not stored: what was stored before must not be forgotten.
             offset = self._stored_at(key)
             if offset is not None:
-                memos.append(offset)
+                memos.add(offset)
         for offset, line in lines(self._descriptor, 0, self._size):
             if not line.startswith(ROW):
                 continue
@@ -130,9 +148,11 @@ class Earlier:
             row = renumbered(line, totals.items + 1)
             totals.count_line(row)
             yield row
+            if operation_of(row) is not None:
+                memos.discard(offset)
             if totals.items % MARK_EVERY == 0:
                 yield totals.mark()
-        for offset in memos:
+        for offset in sorted(memos):
             yield MEMO + self._line(offset)[:-1] + b"}\n"
 
     def discard(self) -> None:

@@ -1,9 +1,12 @@
-"""An item sent again: an earlier try of the batch has stored it, so its bytes are compared and not written."""
+"""What an earlier try of the batch has done: an item's bytes are compared and not written, an operation is not repeated."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 
+from partwise.batch.operations import Operation
 from partwise.batch.outcome import Outcome
 from partwise.errors import ChangedSince, NotFound
 from partwise.protocol.digests import format_sha256
@@ -39,3 +42,19 @@ class Replay:
                 "The file has changed since this batch stored it; nothing was overwritten. Send it in another batch.",
                 href=self.earlier.location or self.earlier.href,
             )
+
+
+class Operations:
+    """The operations of one request: by what each is recognised when the batch is sent again."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[str] = Counter()
+
+    def recognise(self, operation: Operation, target: str) -> str:
+        """``METHOD target digest-number``: the same thing may be asked for several times. ``target`` is an href."""
+        headers = operation.headers
+        more = json.dumps([headers.get("destination"), headers.get("depth")]).encode()
+        digest = hashlib.sha256(more + operation.body).hexdigest()[:32]
+        key = f"{operation.method} {target} {digest}"
+        self._asked[key] += 1
+        return f"{key}-{self._asked[key]}"

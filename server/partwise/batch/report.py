@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from partwise.batch.outcome import Outcome, Summary, dump, load
-from partwise.batch.record import MARK_EVERY, ROW, Metadata, Totals, end_line, write_all
+from partwise.batch.record import MARK_EVERY, ROW, Metadata, Totals, end_line, rows_at, seek, write_all
 from partwise.batch.record_tries import Earlier
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,8 @@ class Report:
         self._closed = closed
         self._earlier = earlier
         self._lock = threading.Lock()
+        # One of its own: the event loop must not wait for the disk, nor for what earlier tries said.
+        self._listening = threading.Lock()
         self._pending: dict[int, Outcome] = {}
         self._tail: deque[Outcome] = deque(maxlen=_TAIL)
         #: Where every so many rows begin.
@@ -69,7 +71,7 @@ class Report:
         self._totals = Totals()
         self._overflow: list[bytes] = []
         self._in_file = 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[tuple[Listener, bool]] = []
         self.summary = Summary(batch)
         #: The disk is full, and so is the room in memory: the batch must not go on.
         self.full = False
@@ -85,15 +87,15 @@ class Report:
     def ended(self) -> bool:
         return self.summary.state != "running"
 
-    def listen(self, listener: Listener) -> None:
-        """Call ``listener`` (from any thread) whenever there is more to read, and when the batch is cancelled."""
-        with self._lock:
-            self._listeners = [*self._listeners, listener]
+    def listen(self, listener: Listener, *, rows: bool = True) -> None:
+        """Call ``listener`` (from any thread) when the batch is cancelled, and for ``rows`` whenever there is more to read."""
+        with self._listening:
+            self._listeners = [*self._listeners, (listener, rows)]
 
     def unlisten(self, listener: Listener) -> None:
         """The inverse of :meth:`listen`."""
-        with self._lock:
-            self._listeners = [each for each in self._listeners if each != listener]
+        with self._listening:
+            self._listeners = [each for each in self._listeners if each[0] != listener]
 
     def describe(self, *, atomic: bool, dry_run: bool) -> None:
         """What the summary says of the whole batch; to be called before the first row."""
@@ -103,7 +105,8 @@ class Report:
     def cancel(self) -> None:
         """Ask whoever receives the batch to stop."""
         self.cancelled = True
-        self._notify()
+        for listener, _ in self._listeners:
+            listener()
 
     def earlier(self, target: str) -> Outcome | None:
         """The latest row of an earlier try of this batch that says that something was stored under this href."""
@@ -111,6 +114,13 @@ class Report:
             return None
         with self._lock:
             return self._earlier.find(target)
+
+    def earlier_operation(self, operation: str) -> Outcome | None:
+        """The latest row of an earlier try of this batch that says that this operation was done."""
+        if self._earlier is None:
+            return None
+        with self._lock:
+            return self._earlier.find_operation(operation)
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Final fates, in any order; each index once. After :meth:`end` they are nobody's any more."""
@@ -198,11 +208,15 @@ class Report:
                 self._earlier.discard()
 
     def _notify(self) -> None:
-        for listener in self._listeners:
-            listener()
+        for listener, rows in self._listeners:
+            if rows:
+                listener()
 
     def rows(self, start: int, limit: int = MARK_EVERY) -> list[Outcome]:
-        """At most ``limit`` rows from the one with index ``start`` on, that is from 1; ``limit`` is at most 256."""
+        """At most ``limit`` rows from the one with index ``start`` on, that is from 1; ``limit`` is at most 256.
+
+        They are fewer if they are long, but one at least if there is one.
+        """
         with self._lock:
             stop = min(self.count + 1, start + limit)
             first = self.count + 1 - len(self._tail)
@@ -212,15 +226,17 @@ class Report:
             begin = self._marks[mark]
             end = self._marks[mark + 2] if mark + 2 < len(self._marks) else self._size
             overflow = self._overflow[max(0, start - 1 - in_file) : max(0, stop - 1 - in_file)]
-        found = os.pread(self._descriptor, end - begin, begin).splitlines()
-        skip = start - 1 - mark * MARK_EVERY
-        wanted = [line for line in found if line.startswith(ROW)][skip : max(skip, in_file - mark * MARK_EVERY)]
-        return [load(line) for line in (wanted + overflow)[: stop - start]]
+        wanted = min(stop, in_file + 1) - start
+        if wanted > 0:
+            place = seek(self._descriptor, begin, end, start)
+            found = rows_at(self._descriptor, place, end, start, wanted)
+            overflow = found + overflow if len(found) == wanted else found
+        return [load(line) for line in overflow]
 
     def close(self) -> None:
         """No reader is left. An item that is still on its way may be settled later; its row is dropped."""
-        # Nothing was judged: the answer to the whole request was a failure.
-        worthless = not self.ended and not self.count and self._earlier is None
+        # Nothing was judged: the answer to the whole request was a failure. Who cancelled it is told by its report.
+        worthless = not self.ended and not self.count and self._earlier is None and not self.cancelled
         if not self.ended and not worthless:
             self.end("aborted")
         # Still under its lock, so that no other try can begin under its name meanwhile.

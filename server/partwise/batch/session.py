@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Protocol
 
 from partwise.actions.gate import UNCONDITIONAL, Gate
 from partwise.batch.containers import CollectionPart, Container, Decoder, EmptyChoice, Field, ItemPart, OperationPart
@@ -20,9 +21,9 @@ from partwise.batch.limits import BatchLimits
 from partwise.batch.making import make_path
 from partwise.batch.operations import Operation, Performed, Surroundings, aim, perform
 from partwise.batch.outcome import Outcome
-from partwise.batch.replaying import Replay
+from partwise.batch.replaying import Operations, Replay
 from partwise.batch.steering import Steering
-from partwise.errors import ChangedSince, Depends, Failure, Malformed, MalformedName, TooLarge, TryAgain
+from partwise.errors import Depends, Failure, Malformed, MalformedName, TooLarge, TryAgain
 from partwise.intake.pipeline import Intake, Reception
 from partwise.protocol.digests import format_sha256
 from partwise.protocol.http_request import RequestHead
@@ -38,8 +39,14 @@ STEP_ITEMS, STEP_BYTES = 128, 1024 * 1024
 _NAME = 500
 
 
-#: Rows of earlier tries of a named batch, by target.
-Earlier = Callable[[str], Outcome | None]
+class Earlier(Protocol):
+    """Rows of earlier tries of a named batch."""
+
+    def earlier(self, target: str) -> Outcome | None:
+        """That of an item that was stored there."""
+
+    def earlier_operation(self, operation: str) -> Outcome | None:
+        """That of an operation that was done."""
 
 
 def meaning(error: Exception) -> Failure:
@@ -53,7 +60,7 @@ def meaning(error: Exception) -> Failure:
 class BatchSession:
     """Judges one batch posted to ``collection``. Every item ends as one row of the ledger's report.
 
-    ``earlier`` makes it a named batch: what it finds is not stored again. ``authorities``: the names of this server.
+    ``earlier`` makes it a named batch: what is found there is not stored again. ``authorities``: the names of this server.
     """
 
     def __init__(
@@ -77,14 +84,16 @@ class BatchSession:
         self._mount = mount
         # What the whole request submits counts for each item; its conditions were about the collection.
         tokens = gate.tokens if gate.if_header is None else gate.tokens | gate.if_header.tokens
-        self._gate = replace(gate, conditions=UNCONDITIONAL, if_header=None, tokens=tokens)
+        self._request_gate = replace(gate, conditions=UNCONDITIONAL, if_header=None, tokens=tokens)
         self._intake = intake
         self._ledger = ledger
         self._request_steering = steering
         self._limits = limits
         self._authorities = authorities
         self._earlier = earlier
+        self._operations = Operations()
         self._fields = FormFields(container, limits.fields)
+        self._steer()
         self._heading: Heading | None = None
         self._reception: Reception | None = None
         self._embedded: Embedded | None = None
@@ -112,10 +121,10 @@ class BatchSession:
         """Form fields that mean nothing."""
         return self._fields.ignored
 
-    @property
-    def steering(self) -> Steering:
-        """What the client wants; final from the first item on."""
-        return self._fields.steering.under(self._request_steering)
+    def _steer(self) -> None:
+        #: What the client wants; final from the first item on.
+        self.steering = self._fields.steering.under(self._request_steering)
+        self._gate = replace(self._request_gate, overwrite=self.steering.overwrite is not False)
 
     @property
     def must_settle(self) -> bool:
@@ -254,6 +263,7 @@ class BatchSession:
 
     def _end_field(self) -> None:
         self._fields.end(items=self.begun > 0)
+        self._steer()
 
     def _unnamed(self, data: bytes) -> None:
         self._check_count()
@@ -269,24 +279,14 @@ class BatchSession:
         duplicate = self._ledger.duplicate(heading)
         if duplicate is not None:
             raise duplicate
-        earlier = self._told_before(heading)
+        assert heading.target is not None
+        earlier = None if self._earlier is None else self._earlier.earlier(heading.target)
         if earlier is not None:
-            if earlier.method is not None:
-                raise ChangedSince(
-                    "An earlier try of this batch has changed what it stored here; send it in another one."
-                )
             self._begin_replay(Replay(self._intake.admission.store, part.path, earlier))
             return
-        gate = replace(self._gate, overwrite=self.steering.overwrite is not False)
-        item = item_of(part, gate, self._collection, hashed=self._earlier is not None, late=self._late)
+        item = item_of(part, self._gate, self._collection, hashed=self._earlier is not None, late=self._late)
         self._reception = self._intake.begin(item, rehearsal=self.steering.dry_run is True)
         self._on_data, self._on_end = self._receive, self._end_item
-
-    def _told_before(self, heading: Heading) -> Outcome | None:
-        if self._earlier is None or heading.target is None:
-            return None
-        found = self._earlier(heading.target)
-        return None if found is None or found.would is not None else found
 
     def _begin_replay(self, replay: Replay) -> None:
         def end() -> None:
@@ -324,8 +324,17 @@ class BatchSession:
         self._require_going_on()
         heading, self._heading = self._heading, None
         gate, existing = self._gate, len(self._collection)
-        # Not in order: what comes with it does not stand in its way, and it makes what is missing by itself.
-        self._ledger.act(heading, lambda store: make_path(store, gate, path, existing))
+
+        def make() -> None:
+            self._ledger.act(heading, lambda store: make_path(store, gate, path, existing))
+
+        lengths = range(existing + 1, len(path) + 1)
+        if any(self._ledger.is_on_its_way(self._mount.href(path[:length])) for length in lengths):
+            # An earlier item of that name is a file, if it turns out to be good.
+            self._deferred = heading, make
+        else:
+            # Other items do not stand in its way, and it makes what is missing by itself.
+            make()
 
     def _begin_operation(self, part: OperationPart) -> None:
         self._require_going_on()
@@ -377,19 +386,21 @@ class BatchSession:
 
     def _perform(self, operation: Operation) -> None:
         heading, self._heading = self._heading, None
-        assert heading is not None
-        earlier = self._told_before(heading)
-        if earlier is not None and earlier.method == heading.method:
-            self._ledger.replay(heading, earlier)
-            return
-        gate = replace(self._gate, overwrite=self.steering.overwrite is not False)
-        collection, authorities, most = self._collection, self._authorities, self._limits.properties
+        assert heading is not None and heading.target is not None
+        frees = heading.method in _FREEING
+        if self._earlier is not None:
+            heading = replace(heading, operation=self._operations.recognise(operation, heading.target))
+            earlier = self._earlier.earlier_operation(heading.operation or "")
+            if earlier is not None:
+                self._ledger.replay(heading, earlier, frees=frees)
+                return
+        gate, collection, authorities, most = self._gate, self._collection, self._authorities, self._limits.properties
 
         def act(store: Store) -> Performed:
             return perform(operation, Surroundings(store, gate, collection, authorities, most))
 
         self._late = self._ledger.publisher.holds
-        self._deferred = heading, lambda: self._ledger.act(heading, act, frees=heading.method in _FREEING)
+        self._deferred = heading, lambda: self._ledger.act(heading, act, frees=frees)
 
 
 #: After these the target can be stored under again.

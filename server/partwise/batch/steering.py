@@ -44,6 +44,9 @@ class Steering:
         if said is None:
             return self
         if getattr(self, key) not in (None, said):
+            names = [repr(each) for each, (same, _) in _STEERS.items() if same == key]
+            if len(names) > 1:
+                raise Malformed(f"{' and '.join(names)} together say different things; say one of them once.")
             raise Malformed(f"{name!r} is said twice, with different values.")
         changed: dict[str, Any] = {key: said}
         return replace(self, **changed)

@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 #: Each with a module of its own, imported when it is asked for: who pushes needs nothing of the server.
 _COMMANDS = {"serve": "partwise.cli.serve", "push": "partwise.cli.push"}
@@ -20,17 +19,22 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def _version() -> str:
-    try:
-        return f"partwise {version('partwise')}"
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        return "partwise, not installed"
+class _Version(argparse.Action):
+    """What finds the version is imported only when somebody asks: a push should begin at once."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        metadata = import_module("importlib.metadata")
+        try:
+            print(f"partwise {metadata.version('partwise')}")
+        except metadata.PackageNotFoundError:  # run from a checkout that was not installed
+            print("partwise, not installed")
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit code."""
     parser = _Parser(prog="partwise", description="Judges, stores and reports every part of an upload as it arrives.")
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     said = sys.argv[1:] if arguments is None else arguments
     for command in [name for name in _COMMANDS if name in said[:1]] or _COMMANDS:

@@ -6,16 +6,24 @@ import asyncio
 
 from aiohttp import web
 
+from partwise.errors import Depends, Failure
+
 #: Seconds that uploads get to write their last words, once they were told to stop.
 _LAST_WORDS = 5.0
 
 
-class Stopping(Exception):
+# Timeouts, because aiohttp takes one quietly where it drains what a handler has left of a body, and logs all else as a fault.
+class Stopping(TimeoutError):
     """The server stops; the rest of the body is not read."""
 
 
-class Cancelled(Exception):
+class Cancelled(TimeoutError):
     """Somebody cancelled the batch; the rest of the body is not read."""
+
+
+def cancelled() -> Failure:
+    """What every item is told that was not judged before."""
+    return Depends("The upload was cancelled; what was stored before stays.")
 
 
 class Arriving:

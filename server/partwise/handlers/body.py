@@ -9,8 +9,8 @@ from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from partwise.errors import Depends, Malformed, TooLarge, TryAgain
-from partwise.handlers.arriving import Cancelled, Stopping
+from partwise.errors import Malformed, TooLarge, TryAgain
+from partwise.handlers.arriving import Cancelled, Stopping, cancelled
 from partwise.handlers.context import Call
 from partwise.handlers.expect import invite_body
 
@@ -44,7 +44,9 @@ async def _next(request: web.Request) -> bytes:
     except Stopping:
         raise TryAgain("The server is stopping; send what was not stored again.") from None
     except Cancelled:
-        raise Depends("The upload was cancelled; what was stored before stays.") from None
+        # What is still on its way is drained, or the client might lose the answer to a reset of the connection.
+        request.content.set_exception(None)  # type: ignore[arg-type]
+        raise cancelled() from None
     except (RequestPayloadError, PayloadEncodingError, ClientPayloadError) as error:
         if request.transport is None or request.transport.is_closing():
             raise ClientGone from error

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
 from partwise.batch.doors.bulk import BulkContainer, BulkForm, home
-from partwise.batch.steering import Steering
 from partwise.errors import Malformed, NotFound, UnsupportedType
 from partwise.handlers.context import Call
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.gating import gate_of
-from partwise.handlers.posting import check_coding, check_length
+from partwise.handlers.posting import check_coding, check_length, said
 from partwise.handlers.upload import Posted, receive
 from partwise.protocol.media_types import parse_media_type
 from partwise.protocol.multipart import MultipartDecoder
@@ -46,7 +46,7 @@ async def bulk(call: Call, collection: Path) -> web.StreamResponse:
     """
     # The conditions of the request are about the collection, and so are the names within If.
     there = Call(call.services, call.request, Target(collection, True, call.target.query), call.principal)
-    decoder = _decoder(call)
+    decoder, steering = _decoder(call), said(call)
     gate = gate_of(there)
     resource = await call.services.hop.run(_collection, call.services.store, collection)
     await call.services.hop.run(gate.check_if, collection, resource)
@@ -59,7 +59,8 @@ async def bulk(call: Call, collection: Path) -> web.StreamResponse:
         form=BulkForm(),
         container=BulkContainer(call.services.mount, collection),
         decoder=decoder,
-        steering=Steering(early=False),
+        # Its clients know one answer, which tells everything.
+        steering=replace(steering, early=False, minimal=None, respond_async=None, final_status=None),
         gate=gate,
         status=HTTPStatus.OK,
     )

@@ -13,7 +13,7 @@ from partwise.handlers.follow import KEEP_ALIVE, Signal
 
 async def watch(report: Report, request: web.Request) -> None:
     """End the arrival of the request's body once its batch is cancelled."""
-    with contextlib.closing(Signal(report)) as signal:
+    with contextlib.closing(Signal(report, rows=False)) as signal:
         while not report.cancelled:
             await signal.wait(KEEP_ALIVE)
     request.content.set_exception(Cancelled())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from partwise.config import Config
 from partwise.handlers.arriving import Arriving
 from partwise.handlers.background import Background
 from partwise.handlers.hop import Hop
+from partwise.handlers.turns import Turns
 from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
 from partwise.storage.base import Store
@@ -46,6 +47,8 @@ class Services:
     accounts: Accounts | None = None
     #: Wall clock, seconds since 1970.
     clock: Callable[[], float] = time.time
+    #: For partial updates.
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,16 +41,18 @@ class Waiting(Protocol):
 
 
 class Signal:
-    """Tells the event loop that a report has grown, or that its batch was cancelled; set from any thread."""
+    """Tells the event loop that a batch was cancelled, and for ``rows`` that its report has grown; set from any thread."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, *, rows: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._report = report
-        report.listen(self.wake)
+        report.listen(self.wake, rows=rows)
 
     def wake(self) -> None:
         """It has grown, or something else is to be looked at."""
+        if self._event.is_set():
+            return  # who is told looks after it was cleared
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(self._event.set)
 

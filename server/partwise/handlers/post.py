@@ -8,11 +8,9 @@ from aiohttp import hdrs, web
 
 from partwise.actions.gate import Gate
 from partwise.actions.methods import FILE
-from partwise.batch import steering as steer
 from partwise.batch.containers import Container, Decoder
 from partwise.batch.forms import choose_form
 from partwise.batch.opening import open_container
-from partwise.batch.steering import Steering
 from partwise.errors import CrossSite, NotFound, WrongKind
 from partwise.handlers.add_member import add_member
 from partwise.handlers.bulk import bulk, bulk_home
@@ -20,7 +18,7 @@ from partwise.handlers.context import Call
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.gating import gate_of
 from partwise.handlers.multiput import is_multiput, multiput
-from partwise.handlers.posting import check_length
+from partwise.handlers.posting import check_length, said
 from partwise.handlers.upload import Posted, receive
 from partwise.protocol.conditions import Conditions
 from partwise.protocol.media_types import MediaType, parse_media_type
@@ -34,7 +32,7 @@ async def post(call: Call) -> web.StreamResponse:
     check_origin(call)
     if (home := await bulk_home(call)) is not None:
         return await bulk(call, home)
-    kind, conditions, steering = _content_type(call), Conditions.parse(call.header), _steering(call)
+    kind, conditions, steering = _content_type(call), Conditions.parse(call.header), said(call)
     collection = await call.services.hop.run(_collection, call)
     gate = gate_of(call, conditions)
     await call.services.hop.run(_judge, gate, collection)
@@ -98,10 +96,3 @@ def _open(call: Call, kind: MediaType | None) -> tuple[Container, Decoder]:
         limit=services.config.max_batch_size,
         members=services.config.max_items,
     )
-
-
-def _steering(call: Call) -> Steering:
-    headers = steer.from_headers(
-        call.header("Overwrite"), call.header("Prefer"), call.header("Incremental"), call.header("Idempotency-Key")
-    )
-    return steer.from_query(call.target.query).under(headers)

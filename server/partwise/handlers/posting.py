@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from aiohttp import hdrs
 
+from partwise.batch.steering import Steering, from_headers, from_query
 from partwise.errors import TooLarge, UnsupportedType
 from partwise.handlers.context import Call
+
+
+def said(call: Call) -> Steering:
+    """What the headers and the query say about the batch. Raises Malformed."""
+    headers = from_headers(
+        call.header("Overwrite"), call.header("Prefer"), call.header("Incremental"), call.header("Idempotency-Key")
+    )
+    return from_query(call.target.query).under(headers)
 
 
 def check_length(call: Call) -> None:

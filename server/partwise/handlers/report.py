@@ -79,7 +79,9 @@ async def _sync(call: Call, asked: sync.Sync, wishes: Wishes) -> web.StreamRespo
         steps = await lane.run(sync.compare, view, path, asked)
         try:
             while await lane.run(_advance, steps):
-                pass
+                transport = call.request.transport
+                if transport is None or transport.is_closing():
+                    raise ConnectionResetError("the client went away")
         finally:
             await lane.run(_close, steps)
         blocks = await lane.run(sync.sync, view, path, asked)

@@ -21,8 +21,9 @@ from partwise.storage.base import Published
 
 #: A body up to this size is received whole, so that it can be tried again when the file changes under it.
 _SMALL = 64 * 1024
-#: Each try copies the whole file; of several clients that append at once one gets through with each.
-_TRIES = 5
+#: Each try copies the whole file. Updates of one process wait for their turn, and of several processes that update a file at
+#: once one gets through with each try.
+_TRIES = 20
 
 # RFC 9530 §2, RFC 1864: these cover the bytes of the message. The others cover the file.
 _OF_THE_BODY = ("content-digest", "content-md5")
@@ -40,16 +41,15 @@ async def store_spliced(call: Call, item: Item, update: Update, *, create: bool)
     headers = call.headers()
     item = replace(item, length=length, digests=_digests(headers, _OF_THE_FILE))
     promised = _digests(headers, _OF_THE_BODY)
-    with call.services.hop.lane() as lane:
-        body, tries = None, 1
-        declared = call.request.content_length
-        if declared is not None and declared <= _SMALL and hdrs.EXPECT not in call.request.headers:
-            body, tries = await whole(call, _SMALL), _TRIES
+    declared = call.request.content_length
+    if declared is None or declared > _SMALL or hdrs.EXPECT in call.request.headers:
+        return await _once(call, Splice(call.services.store, item, update, promised, create), None)
+    body, tries = await whole(call, _SMALL), _TRIES
+    async with call.services.turns.of(item.path):
         while True:
             tries -= 1
-            splice = Splice(call.services.store, item, update, promised, create)
             try:
-                return await _once(call, lane, splice, body)
+                return await _once(call, Splice(call.services.store, item, update, promised, create), body)
             except Changed:
                 if not tries:
                     raise
@@ -59,7 +59,12 @@ def _digests(headers: Mapping[str, str], names: tuple[str, ...]) -> tuple[Expect
     return declare({name: headers[name] for name in names if name in headers}).digests
 
 
-async def _once(call: Call, lane: Lane, splice: Splice, body: bytes | None) -> Published:
+async def _once(call: Call, splice: Splice, body: bytes | None) -> Published:
+    with call.services.hop.lane() as lane:
+        return await _on(lane, call, splice, body)
+
+
+async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Published:
     try:
         reception = await lane.run(splice.begin, call.services.intake, call.target.slash)
         await _copy(lane, splice)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 
@@ -22,8 +22,10 @@ from partwise.batch.publisher import Committing, Publisher, Rehearsing, Whole
 from partwise.batch.report import Report
 from partwise.batch.session import BatchSession
 from partwise.batch.steering import Steering
+from partwise.batch.within import Within
 from partwise.errors import Failure, OutOfSpace, TooLarge, TryAgain, reason
 from partwise.handlers.answer import form_headers
+from partwise.handlers.arriving import cancelled
 from partwise.handlers.body import ClientGone, chunks
 from partwise.handlers.cancelling import watch
 from partwise.handlers.context import Call
@@ -81,29 +83,34 @@ class _Upload:
         self._report = report
         self._signal = Signal(self._report)
         self._ledger = Ledger(self._report, self._publisher, self._item_href, self._signal.wake)
+        self._store = Within(services.store)
         self._session = BatchSession(
             decoder=posted.decoder,
             container=posted.container,
             collection=posted.gate.path,
             mount=services.mount,
-            gate=posted.gate,
+            gate=replace(posted.gate, store=self._store.store),
             intake=services.intake,
             ledger=self._ledger,
             steering=steering,
             limits=batch_limits(call),
             authorities=authorities(call),
-            earlier=None if steering.batch is None else self._report.earlier,
+            earlier=None if steering.batch is None else self._report,
         )
         self._received = 0
-        #: Everything that the client sends was read.
+        #: Everything that the client sends was read, or as much of it as ever will be.
         self._read = asyncio.Event()
+        #: Was it all of it?
+        self._complete = False
+        #: Was the batch cancelled while items waited for their judges?
+        self._dropped = False
         self._response: web.StreamResponse | None = None
 
     def _publisher(self) -> Publisher:
         services, steering = self._call.services, self._session.steering
         self._describe()
         if steering.atomic:
-            return Whole(services.store, rehearsal=steering.dry_run is True)
+            return Whole(self._store.store, rehearsal=steering.dry_run is True)
         if steering.dry_run:
             return Rehearsing(services.store)
         return Committing(services.store, services.committer)
@@ -124,17 +131,21 @@ class _Upload:
             await self._read.wait()
         finally:
             telling.cancel()
-            self._call.services.background.start(self._close(receiving))
+            self._call.services.background.start(self._close(receiving, telling))
         assert self._response is not None
         if self._response.prepared:
             await self._response.write_eof()
         return self._response
 
-    async def _close(self, receiving: asyncio.Task[None]) -> None:
-        await asyncio.wait([receiving])
-        await self._call.services.hop.run(self._decoder.close)
-        self._signal.close()
-        self._report.close()
+    async def _close(self, receiving: asyncio.Task[None], telling: asyncio.Task[None]) -> None:
+        # Both may be in a thread that uses the report.
+        await asyncio.wait([receiving, telling])
+        hop = self._call.services.hop
+        try:
+            await hop.run(self._decoder.close)
+        finally:
+            self._signal.close()
+            await hop.run(self._report.close)
         # Whatever it raised was the answer to the request, or is told by the log.
         receiving.exception()
 
@@ -157,7 +168,7 @@ class _Upload:
                     self._count(len(data))
                     await self._steps(lane, partial(self._session.feed, data))
             await self._steps(lane, self._session.finish)
-            state = "complete"
+            state, self._complete = "complete", True
         except ClientGone:
             await lane.run(self._session.abort, None)
         except Failure as failure:
@@ -171,6 +182,8 @@ class _Upload:
             raise
         self._read.set()
         await self._judged()
+        if self._dropped or (self._report.cancelled and self._ledger.publisher.holds):
+            state = "aborted"
         await lane.run(partial(self._ledger.conclude, broken=state != "complete"))
         await self._settled(0)
         await lane.run(self._end, state)
@@ -218,8 +231,11 @@ class _Upload:
     async def _wait(self, left: Callable[[], int], bound: int) -> None:
         timeout = self._call.services.config.judge_timeout
         while (before := left()) > bound:
-            if not await self._signal.wait(timeout) and left() >= before:
-                self._ledger.expire()
+            if self._report.cancelled and self._ledger.waiting:
+                self._dropped = True
+                await self._call.services.hop.run(self._ledger.expire, cancelled())
+            elif not await self._signal.wait(timeout) and left() >= before:
+                await self._call.services.hop.run(self._ledger.expire)
 
     # -- telling
 
@@ -228,7 +244,8 @@ class _Upload:
         report, services = self._report, self._call.services
         if self._session.steering.respond_async:
             await self._read.wait()
-            if not report.ended:
+            # Before the first item a failure is the answer to the whole request, and on its way.
+            if self._session.begun and not report.ended:
                 await self._promise()
                 return
         with contextlib.closing(Signal(report)) as signal:
@@ -262,6 +279,9 @@ class _Upload:
         }
         self._response = web.StreamResponse(status=status, reason=reason(status), headers=headers)
         self._response.content_length = 0
+        if not self._complete:
+            # As in _tell.
+            self._response.force_close()
         await self._response.prepare(self._call.request)
 
     def _head(self, *, early: bool) -> web.StreamResponse:

@@ -24,7 +24,9 @@ class Admission:
         Raises WrongKind, ParentMissing, UnsupportedType, TooLarge, OutOfSpace, QuotaExceeded or what the gate raises.
         """
         if item.late:
-            return self._admit_body(item, Bound(self.max_size, None, None))
+            # Something may be removed before: but more than all of a quota never fits.
+            quota = self.store.quota(item.path[:-1])
+            return self._admit_body(item, Bound(self.max_size, quota, None if quota is None else quota.limit))
         standing = self.store.look(item.path, item.existing)
         if standing is not None and standing.collection:
             raise WrongKind("A collection stands under this name; a file cannot take its place.")

@@ -108,6 +108,8 @@ def split_name(name: str) -> Path:
 
     Nothing is percent-decoded. Raises MalformedName or ForbiddenName.
     """
+    if not name:
+        raise MalformedName("The name is empty; give the file one.")
     if name.startswith("/"):
         raise ForbiddenName("The name begins with a slash; it must be relative to the collection.")
     if name.endswith("/"):

@@ -170,7 +170,7 @@ class Comparison:
         # Who has never been told everything knows nothing that came after what it was told.
         first = since is None or since.floor is not None
         known = start if first else None
-        rows = self._snapshot.changes(place, infinite, start, until, most + 1, known=known)
+        rows = self._snapshot.changes(place, infinite, start, until, most + 1, known=known) if most else []
         more = len(rows) > most > 0
         told = tuple(
             Change((*path, *row.path[len(place) :]), row.kind != FILE, row.gone, row.kind != LINK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import NamedTuple, cast
 
 from partwise.errors import NotAllowed, NotFound
@@ -58,6 +58,25 @@ def copy(tree: LocalTree, staging: Folder, source: Resource, infinite: bool, fai
             raise space_or_raise(error) from None
         raise
     return Copied(name, None)
+
+
+def weigh(tree: LocalTree, source: Resource, infinite: bool, inner: Collection[Path]) -> dict[Path, int]:
+    """Bytes of the files that :func:`copy` would copy, as ``measure`` tells them: also of those that cannot be read.
+
+    Raises NotFound, NotAllowed.
+    """
+    sums = dict.fromkeys(((), *inner), 0)
+    if not source.collection:
+        sums[()] = source.size
+    elif infinite:
+        with contextlib.closing(cast(Steps, tree.steps(source.path))) as steps:
+            for member, _ in steps:
+                sums[()] += member.size
+                path = member.path[len(source.path) :]
+                for place in inner:
+                    if path[: len(place)] == place:
+                        sums[place] += member.size
+    return sums
 
 
 def copy_contents(source: int, destination: int) -> None:

@@ -104,6 +104,10 @@ class Ledger:
         come = measure(self._limits.root, source.directory, source.name, inside)
         return self._shift([(destination.path, come)], [self._weighed(destination)])
 
+    def require_room(self, weight: Weight, destination: Place) -> None:
+        """Would something of this weight fit in the place of what stands at the destination?"""
+        self._fitting([(destination.path, weight)], [self._weighed(destination)])
+
     def leaving(self, place: Place) -> Shift:
         """What stands under a name goes."""
         return self._shift([], [self._weighed(place)] if self.active else [])
@@ -134,6 +138,11 @@ class Ledger:
     def _shift(self, come: Sequence[tuple[Path, Weight]], gone: Sequence[tuple[Path, Weight]]) -> Shift:
         if not self.active:
             return NO_SHIFT
+        shift = self._fitting(come, gone)
+        self._number.unsettle()
+        return shift
+
+    def _fitting(self, come: Sequence[tuple[Path, Weight]], gone: Sequence[tuple[Path, Weight]]) -> Shift:
         added, removed = self._sums(come), self._sums(gone)
         for place, size in added.items():
             more = size - removed.get(place, 0)
@@ -141,7 +150,6 @@ class Ledger:
             # What takes less than before is welcome, also where the quota was passed by hand or was lowered.
             if more > 0 and more > quota.left:
                 raise quota_exceeded(quota)
-        self._number.unsettle()
         return Shift(added, removed)
 
     def _sums(self, weights: Sequence[tuple[Path, Weight]]) -> dict[Path, int]:

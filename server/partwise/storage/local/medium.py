@@ -19,7 +19,7 @@ from partwise.storage.local.durable import sync, sync_all
 from partwise.storage.local.failures import not_durable
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.journal import Step
-from partwise.storage.local.ledger import Ledger
+from partwise.storage.local.ledger import Ledger, Limits
 from partwise.storage.local.quota import Quotas
 from partwise.storage.local.recovery import recover
 from partwise.storage.local.staging import Staging
@@ -58,6 +58,11 @@ class AnyMedium(ABC):
     @property
     @abstractmethod
     def state(self) -> Recorded: ...
+
+    @property
+    @abstractmethod
+    def limits(self) -> Limits:
+        """The quotas."""
 
     @abstractmethod
     def critical_section(self) -> AbstractContextManager[None]:
@@ -127,6 +132,10 @@ class Medium(AnyMedium):
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def limits(self) -> Limits:
+        return self.quotas.limits
 
     @contextlib.contextmanager
     def critical_section(self) -> Iterator[None]:

@@ -51,7 +51,7 @@ class Quotas:
         self._root, self._state, self._clock = root, state, clock
         self._critical_section = critical_section
         self._turn = os.path.join(folder, "usage.lock")
-        self._limits = Limits(root, _resolved(root, limits))
+        self._limits = self.limits = Limits(root, _resolved(root, limits))
         self._known: tuple[int, dict[Path, Usage]] = (1, {})
         self._begin()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from partwise.errors import NotAllowed, OutOfSpace, TryAgain
 from partwise.storage.base import Check, Exists, Failed, Move, Path, Resource
 from partwise.storage.local.beneath import Directories
-from partwise.storage.local.copying import Copied
+from partwise.storage.local.copying import Copied, weigh
 from partwise.storage.local.copying import copy as copy_to_staging
 from partwise.storage.local.exchange import exchange
 from partwise.storage.local.failures import removing
@@ -108,6 +108,7 @@ def copy(medium: AnyMedium, tree: LocalTree, move: Move, infinite: bool, failed:
         refuse_overlap(
             directories.root.canonical(move.source), canonical(directories, move.destination), member=not infinite
         )
+    _require_room(medium, tree, move, source, infinite)
     for _ in range(_ATTEMPTS):
         copied = copy_to_staging(tree, medium.staging, source, infinite, failed)
         try:
@@ -130,6 +131,22 @@ def copy(medium: AnyMedium, tree: LocalTree, move: Move, infinite: bool, failed:
             medium.discard(copied.name)
         return standing is None
     raise TryAgain("The resource was changed again and again while it was copied; copy it again.")
+
+
+def _require_room(medium: AnyMedium, tree: LocalTree, move: Move, source: Resource, infinite: bool) -> None:
+    """Refuse before the first byte is copied what will not fit in the end. Raises QuotaExceeded."""
+    limits = medium.limits
+    if not limits:
+        return
+    with Directories(medium.root) as directories:
+        destination = canonical(directories, move.destination)
+        inside = limits.inside(destination)
+        if not inside and next(limits.over(destination), None) is None:
+            return
+        weight = weigh(tree, source, infinite, inside)
+        parent_of(directories, move.destination)
+        with medium.section() as ledger:
+            ledger.require_room(weight, ledger.at(directories, move.destination))
 
 
 def _appear(

@@ -16,7 +16,7 @@ from partwise.storage.local.durable import sync_all
 from partwise.storage.local.failures import not_durable
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.journal import Journal, Step
-from partwise.storage.local.ledger import Ledger
+from partwise.storage.local.ledger import Ledger, Limits
 from partwise.storage.local.medium import AnyMedium, Medium
 from partwise.storage.local.recovery import TRANSACTION, identity, throw_away
 from partwise.storage.local.staging import NO_SPACE, space_or_raise
@@ -34,12 +34,17 @@ class TransactionMedium(AnyMedium):
 
     def __init__(self, medium: Medium, folder: Folder, journal: Journal, state: JointState, ledger: Ledger) -> None:
         self.root, self.staging = medium.root, folder
+        self._limits = medium.limits
         self._journal, self._state, self._ledger = journal, state, ledger
         self._device = os.fstat(medium.root.descriptor).st_dev
 
     @property
     def state(self) -> JointState:
         return self._state
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
 
     def critical_section(self) -> AbstractContextManager[None]:
         """It is entered already."""
