@@ -320,7 +320,8 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 @given(
     members=st.dictionaries(NAMES, st.binary(max_size=3000), max_size=5),
     method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]),
-    comment=st.binary(max_size=50),
+    # The standard library takes the last of these for the end of the archive, also within the comment.
+    comment=st.binary(max_size=50).filter(lambda comment: b"PK\x05\x06" not in comment),
     chunk=st.integers(1, 5000),
 )
 def test_as_zipfile(unpack: Unpack, members: dict[str, bytes], method: int, comment: bytes, chunk: int) -> None:
