@@ -96,7 +96,9 @@ class Disk:
         if self._database is None:
             if not os.path.exists(f"{self._folder}/.partwise/state.db"):
                 return []
-            self._database = sqlite3.connect(f"file:{self._folder}/.partwise/state.db?mode=ro", uri=True)
+            self._database = sqlite3.connect(
+                f"file:{self._folder}/.partwise/state.db?mode=ro", uri=True, check_same_thread=False
+            )
         # It changes with every commit of somebody else.
         [version] = self._database.execute("PRAGMA data_version").fetchone()
         if version != self._version:

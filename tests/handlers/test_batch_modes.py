@@ -539,3 +539,24 @@ async def test_judges_that_never_answer_end_a_whole_batch(serve: Serve) -> None:
     client = await serve((_Slow(),), judge_timeout=0.05)
     answer = await client.post("/?atomic=1", [form_part("a", b"1"), form_part("b", b"2")])
     assert answer.statuses == [503, 503] and files(client.folder) == {} and not staged(client.folder)
+
+
+async def test_a_whole_batch_that_breaks_off_between_two_items(serve: Serve) -> None:
+    """Nothing that came is wrong or in progress; it is not all there."""
+    slow = _Slow()
+    client = await serve((slow,))
+    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    body = multipart([form_part("a", b"1"), form_part("b", b"2")])
+    boundary = body[2 : body.index(b"\r")]
+    begun = body[: body.index(boundary, len(boundary)) + len(boundary) + 2]
+    head = f"POST /?atomic=1&batch={NAME} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    writer.write(head.encode() + b"Content-Type: multipart/form-data; boundary=" + boundary + b"\r\n\r\n" + begun)
+    await writer.drain()
+    while "a" not in slow.tickets:
+        await asyncio.sleep(0)
+    slow.tickets["a"].set_result(None)
+    writer.close()
+    await writer.wait_closed()
+    report = await client.request("GET", f"/-/batches/{NAME}")
+    assert errors(report) == [(424, "batch-rolled-back")] and report.summary["state"] == "aborted"
+    assert files(client.folder) == {} and not staged(client.folder)
