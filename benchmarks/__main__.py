@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.listing import SMALL_TREE, Listed, TreeSizes, listings, listings_text
-from benchmarks.peers import PARTWISE, PEERS
+from benchmarks.peers import APACHE, PARTWISE, PEERS
+from benchmarks.push import push, push_text
 from benchmarks.report import Section, as_json, failed, section_text
 from benchmarks.scale import LIMIT, SMALL_SCALE, Peak, ScaleSizes, scale, scale_text
 from benchmarks.workloads import SMALL, WORKLOADS, Sizes
@@ -31,16 +32,22 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "workloads", nargs="*", metavar="WORKLOAD", help=f"{', '.join(WORKLOADS)}; all if none is named"
     )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each workload (3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each workload (3; of --push 1)")
     parser.add_argument("--small", action="store_true", help="smaller sizes, for a quick look")
     parser.add_argument("--scale", action="store_true", help="measure memory instead; exit code 1 above a limit")
+    parser.add_argument("--push", action="store_true", help="measure `partwise push` against `rclone copy` instead")
+    parser.add_argument("--files", type=int, default=20_000, metavar="N", help="how many files --push sends (20000)")
     parser.add_argument("--folder", type=Path, help="where to put the data (a temporary folder); 7 GiB for --scale")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     options = parser.parse_args(arguments)
     if unknown := set(options.workloads) - set(WORKLOADS):
         parser.error(f"there is no workload {unknown.pop()!r}")
-    if options.rounds < 1:
-        parser.error("--rounds must be 1 or more")
+    if options.rounds is None:
+        options.rounds = 1 if options.push else 3
+    if options.rounds < 1 or options.files < 1:
+        parser.error("--rounds and --files must be 1 or more")
+    if options.push and (options.scale or options.workloads):
+        parser.error("--push runs by itself")
     if PARTWISE.version() is None:
         parser.error("partwise is not installed in this environment (pip install -e .)")
     return options
@@ -58,7 +65,7 @@ def _file_system(folder: Path) -> str:
 
 
 def _header(folder: Path) -> dict[str, str]:
-    versions = {server.name: server.version() or "not installed" for server in (PARTWISE, *PEERS)}
+    versions = {server.name: server.version() or "not installed" for server in (PARTWISE, *PEERS, APACHE)}
     return {
         "CPUs": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "Python": platform.python_version(),
@@ -80,6 +87,10 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[Section], 
         print(f"\n{listings_text(listed)}", flush=True)
         return [], peaks, listed
     print(f"\n{_DURABLE}", flush=True)
+    if options.push:
+        section, files = push(options.files, folder, options.rounds, _say)
+        print(f"\n{push_text(section, files)}", flush=True)
+        return [section], [], []
     sections: list[Section] = []
     for name in options.workloads or WORKLOADS:
         _say(name)

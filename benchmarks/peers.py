@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 #: Seconds until a server must answer, and until it must be gone.
@@ -79,7 +80,7 @@ class Running:
         return int(line.split()[1]) * 1024
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
     """A console script of the environment that runs us, else one on the path."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name) or name
@@ -97,17 +98,17 @@ def _asgi_webdav(place: Place) -> list[str]:
     }
     file = place.state / "asgi-webdav.json"
     file.write_text(json.dumps(config))
-    return [_script("asgi-webdav"), "--host", "127.0.0.1", "--port", str(place.port), "--config", str(file)]
+    return [script("asgi-webdav"), "--host", "127.0.0.1", "--port", str(place.port), "--config", str(file)]
 
 
 def _wsgidav(place: Place) -> list[str]:
-    command = [_script("wsgidav"), "--no-config", "--auth", "anonymous", "--server", "cheroot", "-q"]
+    command = [script("wsgidav"), "--no-config", "--auth", "anonymous", "--server", "cheroot", "-q"]
     return [*command, "--root", str(place.folder), "--host", "127.0.0.1", "--port", str(place.port)]
 
 
 def _copyparty(place: Place) -> list[str]:
     command = [
-        _script("copyparty"),
+        script("copyparty"),
         "-q",
         "--http-only",
         "--no-crt",
@@ -119,12 +120,74 @@ def _copyparty(place: Place) -> list[str]:
     return [*command, "-i", "127.0.0.1", "-p", str(place.port), "-v", f"{place.folder}::A"]
 
 
+#: Where distributions keep Apache's program and its modules.
+_APACHE_PROGRAMS = ("apache2", "httpd", "/usr/sbin/apache2", "/usr/sbin/httpd")
+_APACHE_MODULES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules")
+_APACHE = """\
+ServerRoot {state}
+ServerName 127.0.0.1
+Listen 127.0.0.1:{port}
+PidFile {state}/pid
+ErrorLog {state}/output.log
+LogLevel error
+Mutex file:{state} default
+{modules}
+{user}
+DocumentRoot {folder}
+DavLockDB {state}/locks/db
+<Directory {folder}>
+    Dav On
+    AllowOverride None
+    Require all granted
+</Directory>
+"""
+
+
+def _apache_program() -> str | None:
+    return next(filter(None, map(shutil.which, _APACHE_PROGRAMS)), None)
+
+
+def _apache_module(name: str) -> Path | None:
+    """None: it is not installed, or it is part of the program."""
+    files = (Path(folder) / f"mod_{name}.so" for folder in _APACHE_MODULES)
+    return next(filter(Path.is_file, files), None)
+
+
+def _apache_version() -> str | None:
+    program = _apache_program()
+    if program is None or _apache_module("dav_fs") is None:
+        return None
+    told = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=_START).stdout
+    return next((word.partition("/")[2] for word in told.split() if word.startswith("Apache/")), None)
+
+
+def _apache(place: Place) -> list[str]:
+    names = ("mpm_event", "unixd", "authz_core", "dav", "dav_fs")
+    found = {name: file for name in names if (file := _apache_module(name)) is not None}
+    locks = place.state / "locks"
+    locks.mkdir()
+    user = ""
+    if os.geteuid() == 0:
+        # Apache gives root away, and then needs a folder that it may write to.
+        them = next(entry for entry in pwd.getpwall() if entry.pw_name in ("www-data", "apache", "nobody"))
+        user = f"User {them.pw_name}\nGroup #{them.pw_gid}"
+        for folder in (place.folder, place.state, locks):
+            os.chown(folder, them.pw_uid, them.pw_gid)
+        place.folder.parent.chmod(0o711)
+    modules = "\n".join(f"LoadModule {name}_module {file}" for name, file in found.items())
+    config = place.state / "apache.conf"
+    config.write_text(_APACHE.format(**asdict(place), modules=modules, user=user))
+    return [_apache_program() or "apache2", "-f", str(config), "-DFOREGROUND"]
+
+
 PARTWISE = Server("partwise", ("partwise",), _partwise, durable=True)
 PEERS = (
     Server("ASGIWebDAV", ("ASGIWebDAV", "uvicorn"), _asgi_webdav),
     Server("WsgiDAV", ("WsgiDAV", "cheroot"), _wsgidav),
     Server("copyparty", ("copyparty",), _copyparty),
 )
+#: Not among the peers of every workload, which are servers in Python.
+APACHE = Server("Apache mod_dav", (), _apache, find_version=_apache_version)
 
 
 @contextlib.contextmanager

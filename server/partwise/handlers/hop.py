@@ -1,7 +1,8 @@
 """The one way from the event loop to a thread.
 
 Work that belongs to one upload goes to a *lane*, a single thread, because parsers of validators must never be used from
-two threads. There are few lanes, since two busy threads already slow every small request down. What is short and only
+two threads. There are few lanes, since two busy threads already slow every small request down. Walks through a tree have
+lanes of their own, so that no upload waits for a listing of a million files. What is short and only
 reads goes to the readers. What changes names and state in one step goes to the writers: it may wait for its turn among all
 writers of the store, or copy a large tree for minutes, and who reads or uploads must not wait with it. A hop is shielded: a
 cancelled caller still waits for the running step, so that nothing is abandoned inside a commit.
@@ -23,10 +24,10 @@ _SERVED = 1000
 
 
 class Lane:
-    """One thread, for everything that one upload does."""
+    """One thread, for everything that one upload does, or one walk."""
 
-    def __init__(self, number: int) -> None:
-        self._name = f"partwise-lane-{number}"
+    def __init__(self, name: str) -> None:
+        self._name = f"partwise-{name}"
         self._executor = self._thread()
         self._served = 0
         #: Uploads pinned to this lane now.
@@ -54,16 +55,21 @@ class Lane:
 
 
 class Hop:
-    """The threads of one process. ``lanes`` for uploads and walks; ``readers`` and ``writers`` as above."""
+    """The threads of one process. ``lanes`` for uploads, as many for walks; ``readers`` and ``writers`` as above."""
 
     def __init__(self, lanes: int = 2, readers: int = 8, writers: int = 8) -> None:
-        self._lanes = [Lane(number) for number in range(lanes)]
+        self._lanes = [Lane(f"lane-{number}") for number in range(lanes)]
+        self._walks = [Lane(f"walk-{number}") for number in range(lanes)]
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="partwise-reader")
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="partwise-writer")
 
     def lane(self) -> Lane:
         """The lane with the fewest uploads. Use it in a ``with`` statement, for the life of the upload."""
         return min(self._lanes, key=lambda lane: lane.pinned)
+
+    def walk(self) -> Lane:
+        """As :meth:`lane`, for a walk through a tree."""
+        return min(self._walks, key=lambda lane: lane.pinned)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _hop(self._readers, function, *args, **kwargs)
@@ -73,7 +79,7 @@ class Hop:
         return await _hop(self._writers, function, *args, **kwargs)
 
     def close(self) -> None:
-        for lane in self._lanes:
+        for lane in (*self._lanes, *self._walks):
             lane.close()
         self._readers.shutdown()
         self._writers.shutdown()

@@ -74,7 +74,7 @@ def _sync_of(call: Call, asked: SyncCollection, depth: Depth, wishes: Wishes) ->
 
 async def _sync(call: Call, asked: sync.Sync, wishes: Wishes) -> web.StreamResponse:
     view, path = view_of(call), call.target.path
-    with call.services.hop.lane() as lane:
+    with call.services.hop.walk() as lane:
         # Step by step: an upload may share the lane.
         steps = await lane.run(sync.compare, view, path, asked)
         try:

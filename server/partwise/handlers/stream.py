@@ -23,8 +23,7 @@ async def stream_blocks(
     does not wait.
     """
     response = web.StreamResponse(status=status, reason=reason, headers=headers)
-    lane = call.services.hop.lane()
-    with lane:
+    with call.services.hop.walk() as lane:
         try:
             # The first block comes before the head: what fails now can still have its own status.
             block = await _next(call, lane, blocks)
