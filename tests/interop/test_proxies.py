@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,10 +26,8 @@ from tests.interop.many import (
 from tests.interop.proxies import documented, free_port, haproxy, nginx
 from tests.interop.served import served
 
-# 200 MB in 50,000 items. A fifth of it also fills every buffer on the way many times over: on the two ways that resemble
-# the other two, that is enough of the machine's time, unless PARTWISE_LONG=1.
+# 200 MB: enough to fill every buffer on the way many times over.
 ITEMS, SIZE = 50_000, 4096
-FEWER = ITEMS if os.environ.get("PARTWISE_LONG") == "1" else 10_000
 
 # What somebody writes who has read no page about it: where to, and nothing else.
 NGINX = "server {\n    listen 80;\n%s    location / {\n        proxy_pass http://127.0.0.1:8080;\n    }\n}\n"
@@ -78,8 +75,8 @@ def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
 #: Proxy and site, whether its report is early, and how many items are sent.
 SETTINGS = [
     pytest.param((nginx, None), False, ITEMS, id="nginx-documented", marks=pytest.mark.needs("nginx")),
-    pytest.param((nginx, NGINX % NO_LIMIT), False, FEWER, id="nginx-default", marks=pytest.mark.needs("nginx")),
-    pytest.param((haproxy, None), True, FEWER, id="haproxy-documented", marks=pytest.mark.needs("haproxy")),
+    pytest.param((nginx, NGINX % NO_LIMIT), False, ITEMS, id="nginx-default", marks=pytest.mark.needs("nginx")),
+    pytest.param((haproxy, None), True, ITEMS, id="haproxy-documented", marks=pytest.mark.needs("haproxy")),
     pytest.param((haproxy, HAPROXY), True, ITEMS, id="haproxy-default", marks=pytest.mark.needs("haproxy")),
 ]
 
