@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from partwise.batch.ledger import Heading, Ledger
-from partwise.batch.publisher import Whole
+from partwise.batch.publisher import Committing, Done, Whole
 from partwise.batch.report import Report
 from partwise.errors import Failure, RuleFailed
 from partwise.intake.pipeline import Staged
@@ -154,3 +154,75 @@ def test_what_is_held_goes_with_the_first_failure(
     assert (statuses(report), os.listdir(store._staging.folder)) == ([424, 422, 424], [])
     ledger.conclude()
     assert report.count == 3
+
+
+class Handed(Committing):
+    """Keeps what it is handed until the test says what became of it."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self.groups: list[tuple[Sequence[Publication], Done]] = []
+
+    def submit(self, publications: Sequence[Publication], done: Done) -> None:
+        self.groups.append((publications, done))
+
+    def store_next(self) -> None:
+        publications, done = self.groups.pop(0)
+        done(self._store.publish(publications))
+
+    def refuse_next(self) -> None:
+        publications, done = self.groups.pop(0)
+        for publication in publications:
+            publication.upload.abort()
+        done([RuleFailed("no")] * len(publications))
+
+
+@pytest.fixture
+def handed(store: LocalStore) -> Handed:
+    return Handed(store)
+
+
+@pytest.fixture
+def good(store: LocalStore, report: Report, handed: Handed) -> tuple[Ledger, Callable[[int, str], None]]:
+    """The ledger of a batch whose items are stored as they come, and how an item with that index and name is received."""
+    ledger = Ledger(report, lambda: handed, lambda index: f"/?item={index}")
+
+    def stage(index: int, name: str) -> None:
+        upload = store.stage()
+        upload.write(b"1")
+        upload.seal(None)
+        publication = Publication(upload, (name,), 0, lambda standing: None)
+        ledger.stage(Heading(index, name, publication.path, f"/{name}"), Staged(publication, 1))
+
+    return ledger, stage
+
+
+def test_the_end_of_one_group_does_not_cut_the_next_one_short(
+    good: tuple[Ledger, Callable[[int, str], None]], handed: Handed, report: Report
+) -> None:
+    """The lane is still gathering it; a group costs the same however few items it has."""
+    ledger, stage = good
+    stage(1, "a")
+    ledger.flush()
+    stage(2, "b")
+    handed.store_next()
+    assert handed.groups == []
+    stage(3, "c")
+    ledger.flush()
+    assert [len(publications) for publications, _ in handed.groups] == [2]
+    handed.store_next()
+    assert statuses(report) == [201, 201, 201]
+
+
+def test_who_was_behind_a_refused_one_is_handed_on_at_once(
+    good: tuple[Ledger, Callable[[int, str], None]], handed: Handed, report: Report
+) -> None:
+    """There may be no next step of the lane."""
+    ledger, stage = good
+    stage(1, "a")
+    ledger.flush()
+    stage(2, "a")
+    ledger.flush()
+    handed.refuse_next()
+    handed.store_next()
+    assert statuses(report) == [422, 201]

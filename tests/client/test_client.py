@@ -189,6 +189,20 @@ async def test_a_server_that_comes_back_elsewhere(source: Path, folder: Path) ->
     assert contents(folder) == contents(source)
 
 
+@pytest.mark.parametrize("public_url", ["https://files.example.org/pub/", "https://files.example.org/share/new/"])
+async def test_past_the_proxy(serve: Serve, source: Path, folder: Path, public_url: str) -> None:
+    """What the server calls its resources is not what they are called here."""
+    server = await serve(prefix="/share", public_url=public_url)
+    items = find([f"{source}/"]).items
+    async with wires(server.port, [150_000] * 3) as wire, Client(f"http://127.0.0.1:{wire.port}/share/new/") as pushing:
+        await pushing.make_collection()
+        assert all([row.good async for row in pushing.push(items, jobs=1)])
+        listing = await pushing.list()
+        assert all(listing.holds(item) for item in items)
+        assert [row.status async for row in pushing.delete({items[0].name: listing.files[items[0].name]})] == [204]
+    assert sorted(contents(folder / "new")) == sorted(item.name for item in items[1:])
+
+
 async def test_patience_has_an_end(client: Server, source: Path) -> None:
     async with wires(client.port, [0] * 1000) as wire, Client(f"http://127.0.0.1:{wire.port}/") as pushing:
         rows = await push(pushing, find([str(source / "d1")]).items, Options(patience=0.05))

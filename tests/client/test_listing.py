@@ -33,6 +33,23 @@ def test_names_and_properties(step: int) -> None:
     assert reader.listing.files == {"a/b/ü": Stored(5, 1_700_000_000, '"e"', "SHA1:aa")}
 
 
+@pytest.mark.parametrize(
+    ("base", "asked", "found"),
+    [
+        ("/", "", "a/b/ü"),  # Another prefix than the server's public URL has.
+        ("/share/", "", "a/b/ü"),
+        ("/x%20y/", "", "a/b/ü"),
+        ("/", "x y", "x y/a/b/ü"),
+        ("/x%20y/x%20y/", "", "a/b/ü"),
+    ],
+)
+def test_a_server_that_calls_itself_otherwise(base: str, asked: str, found: str) -> None:
+    reader = ListingReader(base, asked)
+    reader.feed(ANSWER)
+    assert reader.listing.collections == {asked}
+    assert set(reader.listing.files) == {found}
+
+
 def test_what_counts_as_unchanged() -> None:
     listing = Listing({"a": Stored(5, 1_700_000_000, None, None)})
     same = Item("a", "a", 5, 1_700_000_000_999_999_999)

@@ -1,8 +1,8 @@
 """A process that has everything loaded, and starts others by fork: in the middle of a batch, or as servers.
 
-It reads lines of JSON and answers each with one: ``{"batch": …}`` see :func:`_batch`, ``{"serve": FOLDER}`` with the address
-that the server prints and its process id, ``{"end": PID}`` with how the server ended, ``{"push": ARGUMENTS}`` with how that
-command ended.
+It reads lines of JSON and answers each with one: ``{"batch": …}`` see :func:`_batch`, ``{"serve": FOLDER, "more": ARGUMENTS}``
+with the address that the server prints and its process id, ``{"end": PID}`` with how the server ended, ``{"push": ARGUMENTS}``
+with how that command ended.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def _batch(said: dict[str, Any]) -> Any:
     return {"code": code, "rows": rows, "steps": steps, "moments": moments}
 
 
-def _serve(folder: str) -> Any:
+def _serve(folder: str, more: list[str]) -> Any:
     def work(write: int) -> int:
         os.dup2(write, 1)
         os.close(0)
-        return partwise(["serve", folder, "--port", "0"])
+        return partwise(["serve", folder, "--port", "0", *more])
 
     process, read = _forked(work)
     with os.fdopen(read) as pipe:
@@ -124,7 +124,7 @@ def main() -> None:
         if "batch" in said:
             answer = _batch(said)
         elif "serve" in said:
-            answer = _serve(said["serve"])
+            answer = _serve(said["serve"], said.get("more", []))
             servers.add(answer["pid"])
         elif "push" in said:
             answer = _push(said["push"])

@@ -196,6 +196,12 @@ async def test_a_single_failure_is_told_in_what_is_read(client: Client, accept: 
         assert (error["status"], error["code"], error["title"]) == ("409", "parent-missing", "Conflict")
 
 
+async def test_several_lines_of_accept_are_one_list(client: Client) -> None:
+    lines = b"GET /none HTTP/1.1\r\nHost: h\r\nAccept: image/png\r\nAccept: application/json\r\n\r\n"
+    answer = await client.raw(lines)
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+
+
 async def test_a_problem_tells_what_the_document_in_xml_tells(client: Client) -> None:
     (client.folder / "f").write_bytes(b"x")
     schema_less = await client.request(

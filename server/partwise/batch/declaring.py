@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from partwise.actions.gate import Gate
 from partwise.batch.containers import ItemPart
 from partwise.intake.declaration import declare
@@ -24,13 +22,17 @@ def item_of(part: ItemPart, gate: Gate, collection: Path, *, hashed: bool, late:
     assert part.path is not None
     declared = declare(part.headers)
     field, said = part.headers.get("if"), part.headers.get("overwrite")
-    judged = replace(
-        gate,
-        path=part.path,
-        conditions=declared.conditions,
+    judged = Gate(
+        gate.store,
+        gate.mount,
+        part.path,
+        gate.locate,
+        gate.principal,
+        declared.conditions,
         # Of a PUT in a part of type application/http; the containers let no other have one.
-        overwrite=gate.overwrite if said is None else parse_overwrite(said),
-        if_header=None if field is None else parse_if(field),
+        gate.overwrite if said is None else parse_overwrite(said),
+        None if field is None else parse_if(field),
+        gate.tokens,
     )
     write = judged.write(part.path, len(collection))
     return Item(

@@ -272,7 +272,9 @@ class Ledger:
         self._report.settle(outcomes)
         for heading, staged in next_in_line:
             self._set_out(heading, staged)
-        self.flush()
+        if next_in_line or self.publisher.holds:
+            # Else what is ready waits for the end of the lane's step, so that groups are few and large.
+            self.flush()
 
     def _advance(
         self, target: str, pending: _Pending, outcomes: list[Outcome], next_in_line: list[tuple[Heading, Staged]]

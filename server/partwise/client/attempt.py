@@ -115,13 +115,18 @@ class Attempt:
             if row.number in self.parts.torn:
                 self.torn.add(item.name)
                 self.again = None, "The file changed while it was read."
-            elif row.status in PASSING:
+            elif row.status in PASSING or self._cut_short(row):
                 self.again = row.status, row.text or "The server could not take it."
             else:
                 self.done.add(item.name)
                 final.append(Row(item, *row[1:]))
         if final:
             self.tell(final)
+
+    def _cut_short(self, row: Told) -> bool:
+        """Not judged, because somebody cancelled the batch: we do that ourselves if the server waits for a lost upload."""
+        # In a batch that is no whole, items do not depend on each other.
+        return row.status == HTTPStatus.FAILED_DEPENDENCY and not self.options.atomic
 
     def refuse(self, status: int | None, why: str, names: set[str] | None = None) -> None:
         """All items without a fate have this one; or those of them that are called so."""

@@ -109,7 +109,7 @@ class Client:
 
     async def _list_into(self, found: Listing, name: str, depth: str, body: bytes) -> bool:
         """False: the server does not go to this depth."""
-        wire, reader = self._connected(), ListingReader(self.address.path)
+        wire, reader = self._connected(), ListingReader(self.address.path, name)
         url = wire.address.below(_encoded(name) + "/" if name else "")
         try:
             async with wire.request("PROPFIND", url, body, Depth=depth, Content_Type=_XML) as response:

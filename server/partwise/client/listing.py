@@ -67,10 +67,13 @@ _ALGORITHMS = {"SHA256": "sha256", "SHA512": "sha512", "SHA1": "sha1", "MD5": "m
 
 
 class ListingReader:
-    """Reads one multistatus. ``base`` is the path of the collection that names are relative to, percent-encoded."""
+    """Reads one multistatus. ``base`` is the path of the collection that names are relative to, percent-encoded;
+    ``asked`` the name of the one below it that the request was for."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, asked: str = "") -> None:
         self._base = _decoded(base)
+        self._below = asked + "/" if asked else ""
+        self._begun = False
         self._parser = etree.XMLPullParser(
             ("end",), tag=f"{_D}response", resolve_entities=False, no_network=True, huge_tree=False
         )
@@ -88,17 +91,28 @@ class ListingReader:
 
     def _take(self, response: etree._Element) -> None:
         path = _decoded(urlsplit(response.findtext(f"{_D}href", "").strip()).path)
+        found = {str(prop.tag): prop for prop in _properties(response)}
+        kind = found.get(f"{_D}resourcetype")
+        is_collection = kind is not None and kind.find(f"{_D}collection") is not None
+        if not self._begun:
+            self._begin(path, is_collection)
         if path + "/" == self._base:
             path = self._base
         if not path.startswith(self._base):
             return
         name = path[len(self._base) :].rstrip("/")
-        found = {str(prop.tag): prop for prop in _properties(response)}
-        kind = found.get(f"{_D}resourcetype")
-        if kind is not None and kind.find(f"{_D}collection") is not None:
+        if is_collection:
             self.listing.collections.add(name)
         elif found:
             self.listing.files[name] = _stored(found)
+
+    def _begin(self, path: str, is_collection: bool) -> None:
+        # A partwise server tells first of the collection itself, in the words of its public URL: asked past its proxy it
+        # calls it otherwise than the request did.
+        self._begun = True
+        own = path.rstrip("/") + "/"
+        if is_collection and own.endswith("/" + self._below):
+            self._base = own[: len(own) - len(self._below)]
 
 
 def _properties(response: etree._Element) -> Iterator[etree._Element]:

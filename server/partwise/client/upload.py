@@ -31,6 +31,8 @@ STALLED = 60.0
 ORPHANED = 30.0
 #: How often a file that changes while it is read is sent.
 _TORN = 3
+#: How often a server must say that it does not know a batch.
+_UNKNOWN = 3
 _ACCEPT = "application/x-ndjson, application/xml;q=0.5"
 
 _LOST = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -181,12 +183,15 @@ class Upload:
         """Learn from the batch resource what became of the items that were sent. An item that it does not know stays."""
         if not attempt.named:
             return
-        pause, cancel = Pause(self._options.patience), False
+        pause, cancel, unknown = Pause(self._options.patience), False, 0
         while attempt.state is None:
             why = "The server still waits for the upload that broke off."
             try:
                 if not await self._read_batch(attempt, cancel=cancel):
-                    return
+                    # What was on its way when the connection broke may reach the server after the question does.
+                    unknown += 1
+                    if unknown == _UNKNOWN:
+                        return
             except _LOST as error:
                 why = _sentence(error)
                 # The server is bound to notice that we are gone; if it does not, it is told.

@@ -107,11 +107,11 @@ class Wire:
             self.batches = found[1].rpartition("/")[0] + "/"
 
     def batch_places(self) -> list[str]:
-        """Where batches may be found: where one was, else below the service prefix of every mount there could be."""
-        if self.batches is not None:
-            return [self.batches]
+        """Where batches may be found: where one was or should be, and below the service prefix of every mount there could
+        be, because a server that is asked past its proxy calls its resources otherwise than they are called here."""
         segments = self.address.path.strip("/").split("/") if self.address.path != "/" else []
-        return ["/".join(["", *segments[:count], "-", "batches", ""]) for count in range(len(segments) + 1)]
+        places = ["/".join(["", *segments[:count], "-", "batches", ""]) for count in range(len(segments) + 1)]
+        return list(dict.fromkeys(places if self.batches is None else [self.batches, *places]))
 
 
 async def explain(response: aiohttp.ClientResponse) -> str:

@@ -72,7 +72,8 @@ def failure_response(request: web.Request, failure: Failure, home: str) -> web.R
     if isinstance(failure, UnsupportedType) and request.method == "PATCH":
         headers["Accept-Patch"] = ", ".join(PATCHES)
     status = failure.status
-    kind = _told_in(request.headers.get(hdrs.ACCEPT))
+    # RFC 9110 §5.3: several lines are one list; §12.5.1: without any, everything is accepted.
+    kind = _told_in(", ".join(request.headers.getall(hdrs.ACCEPT, ("*/*",))))
     if kind == HTML:
         body = pages.error_page(status, reason(status), failure.text, home)
         headers |= PAGE_HEADERS
@@ -83,13 +84,13 @@ def failure_response(request: web.Request, failure: Failure, home: str) -> web.R
     return web.Response(status=status, reason=reason(status), body=encoded, headers=headers)
 
 
-def _told_in(accept: str | None) -> str:
+def _told_in(accept: str) -> str:
     """A failure is told even to those who accept none of its types (RFC 9110 §15.5.7)."""
     chosen = choose(accept, tuple(_FAILURES))
     if chosen is not None:
         return _FAILURES[chosen]
     # application/ld+json and its kin: whoever reads them reads JSON.
-    return PROBLEM if any(one.q and one.subtype.endswith("+json") for one in parse_accept(accept or "")) else XML
+    return PROBLEM if any(one.q and one.subtype.endswith("+json") for one in parse_accept(accept)) else XML
 
 
 def members_response(failures: MemberFailures) -> web.Response:
