@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -359,6 +360,18 @@ def well_formed(data: bytes) -> bool | None:
     return good
 
 
+def verdict(data: bytes) -> bool | None:
+    """Is it well-formed? ``None`` if it is refused for another reason."""
+    try:
+        judge([data])
+    except RuleFailed:
+        return None
+    except Failure as failure:
+        assert isinstance(failure, NotWellFormed)
+        return False
+    return True
+
+
 @settings(max_examples=600, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map(b"".join)
@@ -373,12 +386,8 @@ def well_formed(data: bytes) -> bool | None:
 def test_the_verdict_is_that_of_libxml2(data: bytes) -> None:
     expected = well_formed(data)
     assume(data and expected is not None and b":" not in data.replace(b"p:", b"").replace(b"xmlns:", b""))
-    try:
-        judge([data])
-        judged = True
-    except RuleFailed:
-        return
-    except Failure as failure:
-        assert isinstance(failure, NotWellFormed)
-        judged = False
-    assert judged == expected, data
+    judged = verdict(data)
+    if expected and judged is False:
+        # expat knows the names of the fourth edition of XML 1.0, libxml2 those of the fifth: with ASCII they agree.
+        judged = verdict(re.sub(rb"[\x80-\xff]+", b"x", data))
+    assert judged in (expected, None), data
