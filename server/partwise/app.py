@@ -64,7 +64,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     app = web.Application(client_max_size=0, middlewares=[everything])
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        store = LocalStore(os.fspath(config.directory), quotas=_quotas(config))
+        store = LocalStore(os.fspath(config.directory), quotas=_quotas(config), durable=config.durability == "full")
         committer = Committer(store)
         hop = Hop()
         mount = make_mount(config)

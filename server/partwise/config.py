@@ -35,6 +35,8 @@ class Config(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: Processes that serve together. One Python process uses little more than one core; more than this is a typing mistake.
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    #: When is a write acknowledged? ``full``: when it survives a power cut; ``os``: when the operating system has it.
+    durability: Literal["full", "os"] = "full"
     #: The path under which requests arrive.
     prefix: str = "/"
     #: How the outside world sees the folder's root, where a proxy stands in front.

@@ -11,7 +11,7 @@ import pytest
 from tests.storage.contract import StorageContract, anything, contents, publication, put
 
 from partwise.errors import Failure, ForbiddenName, NotFound, ParentMissing, TryAgain
-from partwise.storage.base import Published
+from partwise.storage.base import Publication, Published
 from partwise.storage.local import durable, staging
 from partwise.storage.local.store import LocalStore
 
@@ -305,3 +305,31 @@ def test_looking_while_collections_are_made(store: LocalStore) -> None:
         assert isinstance(put(store, path, b"1", existing=0), Published)
     thread.join()
     assert not [answer for answer in answers if isinstance(answer, Failure)]
+
+
+def test_what_is_left_to_the_system_is_not_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(os.fspath(folder), durable=False)
+
+    def fail(*_: object) -> int:
+        raise AssertionError("synced")
+
+    monkeypatch.setattr(durable.os, "fsync", fail)
+    monkeypatch.setattr(durable, "_syncfs", fail)
+    try:
+        uploads = []
+        for size in (10, durable_size := 5 * 1024 * 1024):
+            upload = store.stage()
+            upload.write(bytes(size))
+            upload.seal(None)
+            uploads.append(Publication(upload, (f"f{size}",), 0, lambda standing: None))
+        assert all(isinstance(answer, Published) for answer in store.publish(uploads))
+        assert (folder / f"f{durable_size}").stat().st_size == durable_size
+        store.make_collection(("c",), lambda standing: None)
+        with store.transaction() as joint:
+            joint.set_properties(("c",), {"{x}a": "1"}, lambda standing: None)
+    finally:
+        monkeypatch.undo()
+        store.close()
+    again = LocalStore(os.fspath(folder))
+    assert again.properties([("c",)]) == {("c",): {"{x}a": "1"}}
+    again.close()

@@ -11,7 +11,7 @@ from tests.storage.contract_tools import anything, contents, publication, put, t
 
 from partwise.errors import Failure, QuotaExceeded, TryAgain
 from partwise.storage.base import Move, Published, Store
-from partwise.storage.local import journal, transaction
+from partwise.storage.local import journal
 from partwise.storage.local.journal import Kept, Made, Placed, Renamed, Step, Touched
 from partwise.storage.local.store import LocalStore
 
@@ -84,7 +84,7 @@ def test_a_sync_that_fails_undoes_everything(
         raise OSError(5, "broken")
 
     with pytest.raises(TryAgain), monkeypatch.context() as patch:
-        patch.setattr(transaction, "sync_all", broken)
+        patch.setattr("partwise.storage.local.durable.sync_all", broken)
         if fails.endswith("twice"):
             patch.setattr("partwise.storage.local.recovery.sync_all", broken)
         with filled.transaction() as joint:

@@ -25,6 +25,11 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--public-url", metavar="URL", help="how the outside world sees the folder's root")
     parser.add_argument("--service-prefix", metavar="NAME", help="reserved name for the server's own resources (-)")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that serve together (1)")
+    parser.add_argument(
+        "--durability",
+        choices=("full", "os"),
+        help="acknowledge what survives a power cut, or what the system has taken (full)",
+    )
     parser.add_argument("--htpasswd", metavar="FILE", type=Path, help="users and their passwords (bcrypt or argon2)")
     parser.add_argument("--read-only", metavar="USER", action="append", help="a user who may not write; repeatable")
     parser.add_argument(

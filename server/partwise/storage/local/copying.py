@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Failed, Path, Resource
-from partwise.storage.local.durable import sync_all
+from partwise.storage.local.durable import Durability
 from partwise.storage.local.failures import not_durable
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.staging import NO_SPACE, space_or_raise
@@ -49,9 +49,9 @@ def copy(tree: LocalTree, staging: Folder, source: Resource, infinite: bool, fai
     name = staging.name()
     try:
         if not source.collection:
-            return Copied(name, _copy_file(tree, source.path, name, staging.descriptor, durable=True).etag)
+            return Copied(name, _copy_file(tree, source.path, name, staging.descriptor, staging.durability).etag)
         _copy_tree(tree, staging, source.path, name, infinite, failed)
-        _durable(sync_all, staging.descriptor)
+        _durable(staging.durability.sync_all, staging.descriptor)
     except BaseException as error:
         staging.remove(name)
         if isinstance(error, OSError):
@@ -161,16 +161,18 @@ def _make_folder(tree: LocalTree, source: Path, name: str, directory: int) -> in
     return descriptor
 
 
-def _copy_file(tree: LocalTree, source: Path, name: str, directory: int, *, durable: bool = False) -> Resource:
-    """What was copied."""
+def _copy_file(
+    tree: LocalTree, source: Path, name: str, directory: int, durability: Durability | None = None
+) -> Resource:
+    """What was copied. Without a durability it is made durable later."""
     with contextlib.closing(tree.open(source)) as file:
         descriptor = os.open(name, _NEW, 0o600, dir_fd=directory)
         try:
             copy_contents(file.fileno(), descriptor)
             os.utime(descriptor, ns=(file.resource.modified_ns, file.resource.modified_ns))
             os.fchmod(descriptor, os.stat(file.fileno()).st_mode & 0o777)
-            if durable:
-                _durable(os.fsync, descriptor)
+            if durability is not None:
+                _durable(durability.sync_one, descriptor)
         finally:
             os.close(descriptor)
         return file.resource

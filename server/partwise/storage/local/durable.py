@@ -25,6 +25,38 @@ def _load_syncfs() -> Callable[[int], int] | None:
 _syncfs = _load_syncfs()
 
 
+class Durability:
+    """Full: what is acknowledged survives a power cut."""
+
+    def sync(self, descriptors: Sequence[int], file_system: int) -> None:
+        """See :func:`sync`."""
+        sync(descriptors, file_system)
+
+    def sync_all(self, file_system: int) -> None:
+        """See :func:`sync_all`."""
+        sync_all(file_system)
+
+    def sync_one(self, descriptor: int) -> None:
+        """Raises OSError."""
+        os.fsync(descriptor)
+
+
+class LeftToSystem(Durability):
+    """What is acknowledged survives a kill of the server; the system writes it back some time later, as it likes."""
+
+    def sync(self, descriptors: Sequence[int], file_system: int) -> None:
+        pass
+
+    def sync_all(self, file_system: int) -> None:
+        pass
+
+    def sync_one(self, descriptor: int) -> None:
+        pass
+
+
+FULL = Durability()
+
+
 def sync(descriptors: Sequence[int], file_system: int) -> None:
     """Return when the data and metadata behind all descriptors are on stable storage.
 

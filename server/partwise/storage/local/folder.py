@@ -6,14 +6,16 @@ import itertools
 import logging
 import os
 
+from partwise.storage.local.durable import FULL, Durability
+
 log = logging.getLogger(__name__)
 
 
 class Folder:
-    """``descriptor`` is the folder's own, and closed by whoever opened it."""
+    """``descriptor`` is the folder's own, and closed by whoever opened it; ``durability`` is that of what comes to lie in it."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, descriptor: int, durability: Durability = FULL) -> None:
+        self.descriptor, self.durability = descriptor, durability
         self._names = (f"{n:x}" for n in itertools.count())
 
     def name(self) -> str:

@@ -18,6 +18,7 @@ from partwise.errors import Failure, NotFound
 from partwise.storage.base import Path
 from partwise.storage.local.beneath import Directories, Root
 from partwise.storage.local.failures import not_durable
+from partwise.storage.local.folder import Folder
 from partwise.storage.local.staging import NO_SPACE, space_or_raise
 from partwise.storage.sql.intents import Identity
 
@@ -86,14 +87,15 @@ def read(line: str | bytes) -> Step:
 
 
 class Journal:
-    """The steps of one transaction, in its folder (a descriptor). Raises OSError if it cannot be made durable."""
+    """The steps of one transaction, in its folder. Raises OSError if it cannot be made durable."""
 
-    def __init__(self, folder: int) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._failure: Failure | None = None
-        self._descriptor = os.open(_FILE, _NEW, 0o600, dir_fd=folder)
+        self._durability = folder.durability
+        self._descriptor = os.open(_FILE, _NEW, 0o600, dir_fd=folder.descriptor)
         try:
-            os.fsync(self._descriptor)
-            os.fsync(folder)
+            self._durability.sync_one(self._descriptor)
+            self._durability.sync_one(folder.descriptor)
         except OSError:
             self.close()
             raise
@@ -106,7 +108,7 @@ class Journal:
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
-            os.fsync(self._descriptor)
+            self._durability.sync_one(self._descriptor)
         except OSError as error:
             # A part of a line may be there: what followed it would not be found.
             self._failure = space_or_raise(error) if error.errno in NO_SPACE else not_durable(error)

@@ -15,7 +15,7 @@ from typing import Protocol
 from partwise.errors import TryAgain
 from partwise.storage.base import Lock, Path
 from partwise.storage.local.beneath import Directories, Root
-from partwise.storage.local.durable import sync, sync_all
+from partwise.storage.local.durable import FULL, Durability
 from partwise.storage.local.failures import not_durable
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.journal import Step
@@ -108,15 +108,21 @@ class Medium(AnyMedium):
     journalled = False
 
     def __init__(
-        self, folder: str, hidden: str, quotas: Mapping[Path, int], clock: Callable[[], float] = time.time
+        self,
+        folder: str,
+        hidden: str,
+        quotas: Mapping[Path, int],
+        clock: Callable[[], float] = time.time,
+        durability: Durability = FULL,
     ) -> None:
+        self.durability = durability
         with contextlib.ExitStack() as opened:
             self.root = Root(folder, hidden)
             opened.callback(self.root.close)
             self.folder = os.path.join(self.root.folder, hidden)
             self._state = State(self.folder)
             opened.callback(self._state.close)
-            self.staging = Staging(os.path.join(self.folder, "staging"))
+            self.staging = Staging(os.path.join(self.folder, "staging"), durability)
             opened.callback(self.staging.close)
             self._writer = os.open(
                 os.path.join(self.folder, "writer.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
@@ -178,15 +184,16 @@ class Medium(AnyMedium):
         waiting = [upload for upload in uploads if not upload.synced]
         try:
             if any(upload.parked for upload in waiting):
-                sync_all(self.staging.descriptor)
+                self.durability.sync_all(self.staging.descriptor)
             else:
-                sync([upload.descriptor for upload in waiting], self.staging.descriptor)
+                self.durability.sync([upload.descriptor for upload in waiting], self.staging.descriptor)
         except OSError as error:
             raise not_durable(error) from None
 
     def sync(self, descriptors: Iterable[int], *, state: bool) -> None:
         try:
-            sync([*descriptors, *([self.state.descriptor()] if state else [])], self.root.descriptor)
+            logs = [self.state.descriptor()] if state else []
+            self.durability.sync([*descriptors, *logs], self.root.descriptor)
         except OSError as error:
             raise not_durable(error) from None
 

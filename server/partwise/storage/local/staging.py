@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from partwise.errors import OutOfSpace
+from partwise.storage.local.durable import FULL, Durability
 from partwise.storage.local.folder import Folder
 
 _START_LOCK = "start.lock"
@@ -32,7 +33,7 @@ def space_or_raise(error: OSError) -> OutOfSpace:
 class Staging(Folder):
     """The folder of one process for uploads, beneath the state folder (``parent``)."""
 
-    def __init__(self, parent: str, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, parent: str, durability: Durability = FULL, clock: Callable[[], int] = time.time_ns) -> None:
         self.clock = clock
         os.makedirs(parent, mode=0o700, exist_ok=True)
         # Two processes that start at once must not sweep what the other has made but not locked yet.
@@ -40,7 +41,7 @@ class Staging(Folder):
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.folder = os.path.join(parent, f"{os.getpid()}-{secrets.token_hex(4)}")
             os.mkdir(self.folder, mode=0o700)
-            super().__init__(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            super().__init__(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), durability)
             # This lock tells other processes that the folder is in use; the kernel drops it with the process.
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._sweep(parent)

@@ -11,6 +11,7 @@ from partwise.errors import Failure
 from partwise.storage.base import Changes, Mark, Path, Publication, Published, Quota, Store
 from partwise.storage.local import publishing
 from partwise.storage.local.comparison import Comparison
+from partwise.storage.local.durable import FULL, LeftToSystem
 from partwise.storage.local.measure import never
 from partwise.storage.local.medium import Medium
 from partwise.storage.local.recovery import CREATED
@@ -30,6 +31,7 @@ class LocalStore(LocalWriter):
 
     ``folder`` is the served folder, ``hidden`` the name inside it under which state and staging are kept. Raises OSError
     if the folder cannot be read and written, StateBroken if its state cannot be used. ``quotas``: the most bytes below a path.
+    Not ``durable``: what returns survives a kill of the process, and a power cut some seconds later.
     """
 
     _medium: Medium
@@ -41,8 +43,9 @@ class LocalStore(LocalWriter):
         *,
         quotas: Mapping[Path, int] | None = None,
         clock: Callable[[], float] = time.time,
+        durable: bool = True,
     ) -> None:
-        medium = Medium(folder, hidden, quotas or {}, clock)
+        medium = Medium(folder, hidden, quotas or {}, clock, FULL if durable else LeftToSystem())
         super().__init__(medium, medium.staging)
         self._comparison = Comparison(self._root, medium.state, medium.critical_section, self._entries)
         log.info("staging uses %s files", "nameless" if self._staging.nameless else "named")

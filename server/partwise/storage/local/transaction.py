@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from partwise.storage.local.durable import sync_all
 from partwise.storage.local.failures import not_durable
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.journal import Journal, Step
@@ -66,7 +65,7 @@ class TransactionMedium(AnyMedium):
         try:
             for descriptor in descriptors:
                 if os.fstat(descriptor).st_dev != self._device:
-                    os.fsync(descriptor)
+                    self.staging.durability.sync_one(descriptor)
         except OSError as error:
             raise not_durable(error) from None
 
@@ -90,7 +89,7 @@ def begun(medium: Medium) -> Iterator[TransactionMedium]:
                 yield TransactionMedium(medium, folder, journal, state, ledger)
                 ledger.write(state)
                 try:
-                    sync_all(medium.root.descriptor)
+                    medium.durability.sync_all(medium.root.descriptor)
                 except OSError as error:
                     raise not_durable(error) from None
         except BaseException:
@@ -109,13 +108,13 @@ def _begun(medium: Medium, opened: contextlib.ExitStack) -> tuple[Folder, Journa
     place = os.path.join(medium.folder, TRANSACTION)
     try:
         os.mkdir(place, 0o700)
-        folder = Folder(os.open(place, _DIRECTORY))
+        folder = Folder(os.open(place, _DIRECTORY), medium.durability)
         opened.callback(os.close, folder.descriptor)
-        journal = Journal(folder.descriptor)
+        journal = Journal(folder)
         opened.callback(journal.close)
         above = os.open(medium.folder, _DIRECTORY)
         opened.callback(os.close, above)
-        os.fsync(above)
+        medium.durability.sync_one(above)
     except OSError as error:
         raise (space_or_raise(error) if error.errno in NO_SPACE else not_durable(error)) from None
     for name in left:

@@ -75,7 +75,7 @@ class LocalUpload:
         os.utime(self.descriptor, ns=(stamp, stamp if modified_ns is None else modified_ns))
         if self._size >= SYNCS_ITSELF:
             try:
-                os.fsync(self.descriptor)
+                self._staging.durability.sync_one(self.descriptor)
             except OSError as error:
                 raise space_or_raise(error) from None
             self.synced = True
