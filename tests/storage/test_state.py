@@ -581,12 +581,12 @@ def folder(file: File) -> None:
 @pytest.mark.parametrize(
     "harm, told",
     [
-        (overwritten, "move that file away"),
-        (shortened, "move that file away"),
-        (of_another_program, "move that file away"),
-        (without_epoch, "move that file away"),
-        (unreadable_lock, "move that file away"),
-        (not_a_lock, "move that file away"),
+        (overwritten, "partwise check --repair"),
+        (shortened, "partwise check --repair"),
+        (of_another_program, "partwise check --repair"),
+        (without_epoch, "partwise check --repair"),
+        (unreadable_lock, "partwise check --repair"),
+        (not_a_lock, "partwise check --repair"),
         (newer, "newer version"),
         (folder, "cannot be opened"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from partwise.actions.members import MemberFailures
 from partwise.errors import Failure, Locked, NotAllowed, NotFound, PreconditionFailed
@@ -173,8 +174,7 @@ def unique(locks: Iterable[Lock]) -> list[Lock]:
     return list({lock.root: lock for lock in locks}.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """The judgement of one write of contents; :meth:`first` and :meth:`whole` are checks of the store."""
 
     gate: Gate
@@ -183,10 +183,14 @@ class Write:
 
     def first(self, standing: Resource | None) -> None:
         """What is judged before anything about the body. Raises PreconditionFailed (``If``), Locked."""
-        self.gate.check_if(self.path, standing)
-        self.gate.check_locks(self.path)
-        if standing is None:
-            self.gate.check_membership(self.path, self.existing)
+        gate = self.gate
+        if gate.if_header is not None:
+            gate.check_if(self.path, standing)
+        # Most stores have no lock most of the time.
+        if gate.store.has_locks():
+            gate.check_locks(self.path)
+            if standing is None:
+                gate.check_membership(self.path, self.existing)
 
     def whole(self, standing: Resource | None) -> None:
         """Raises PreconditionFailed, Locked. ``standing`` is what the target is now, ``None`` if nothing."""

@@ -7,7 +7,6 @@ meanwhile, what was made of its old bytes is refused when it is to be published.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from partwise.actions.methods import COLLECTION
 from partwise.actions.properties import CONTENT_TYPE
@@ -72,14 +71,14 @@ class Splice:
             if kind is None and not intake.admission.accepted.allows(None):
                 # Where only some types are taken, the name must say which one this is.
                 kind = served_type(self._item.path[-1])
-        item = replace(self._item, candidate=replace(self._item.candidate, media_type=kind), check=self._check)
+        item = self._item._replace(candidate=self._item.candidate._replace(media_type=kind), check=self._check)
         # Conditions come first: of a file that was changed they tell more than a range that fits no longer.
         intake.admission.admit(item)
         self._start = self._update.start(self._size)
         if self._base is None and self._start:
             raise RangeUnsatisfiable("There is no file yet; begin it with its first byte.", limit=0)
         length = None if item.length is None else max(self._size, self._start + item.length)
-        self._reception = intake.begin(replace(item, length=length, candidate=replace(item.candidate, length=length)))
+        self._reception = intake.begin(item._replace(length=length, candidate=item.candidate._replace(length=length)))
         self._old = self._blocks(0, self._start)
         return self._reception
 

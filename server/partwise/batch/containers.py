@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from partwise.errors import Failure, Malformed, MalformedName, RuleFailed, UnsupportedType
 from partwise.protocol.disposition import parse_disposition, parse_form_disposition
@@ -17,6 +17,8 @@ from partwise.protocol.paths import Mount, Path, split_name
 
 Headers = Sequence[tuple[str, bytes]]
 Resolve = Callable[[], Path]
+
+_NONE: Mapping[str, str | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,7 @@ class EmptyChoice:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ItemPart:
+class ItemPart(NamedTuple):
     """A part that is an item. ``path`` is its target, or ``failure`` says why it has none.
 
     ``headers`` are those that count in this container; ``promised``: its Content-Length is a promise.
@@ -47,7 +48,7 @@ class ItemPart:
     promised: bool = False
     content_id: str | None = None
     #: Stored properties that change together with the contents; ``None`` removes one.
-    properties: Mapping[str, str | None] = field(default_factory=dict)
+    properties: Mapping[str, str | None] = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,7 @@ class ArchiveContainer:
         found = _named(name, counted, lambda: self.collection + split_name(name), self.mount, promised=True)
         if kind is Kind.FILE or found.failure is not None:
             return found
-        return replace(found, failure=RuleFailed(_REFUSED[kind]))
+        return found._replace(failure=RuleFailed(_REFUSED[kind]))
 
 
 def _is_operation(content_type: str | None) -> bool:

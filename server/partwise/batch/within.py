@@ -25,6 +25,9 @@ class Within:
         # Asked several times for each item: by name it is found faster.
         return self._store.locks_on(path)
 
+    def has_locks(self) -> bool:
+        return self._store.has_locks()
+
     @property
     def store(self) -> Store:
         """What to give to a gate."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from aiohttp import web
 
 from partwise.actions.methods import COLLECTION, PATCHES
@@ -42,5 +40,5 @@ def _of_the_file(item: Item) -> Item:
             text = f"A PATCH is taken as {PATCHES[0]} only, not as {sent or 'a body of no media type'}."
             raise UnsupportedType(text, accepted=PATCHES)
 
-    candidate = replace(item.candidate, media_type=None, charset=None)
-    return replace(item, candidate=candidate, check_first=check, properties={CHECKSUMS: None})
+    candidate = item.candidate._replace(media_type=None, charset=None)
+    return item._replace(candidate=candidate, check_first=check, properties={CHECKSUMS: None})

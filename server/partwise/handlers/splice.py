@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
 
 from aiohttp import hdrs
 
@@ -39,7 +38,7 @@ async def store_spliced(call: Call, item: Item, update: Update, *, create: bool)
     """
     length = update.body_length(item.length)
     headers = call.headers()
-    item = replace(item, length=length, digests=_digests(headers, _OF_THE_FILE))
+    item = item._replace(length=length, digests=_digests(headers, _OF_THE_FILE))
     promised = _digests(headers, _OF_THE_BODY)
     declared = call.request.content_length
     if declared is None or declared > _SMALL or hdrs.EXPECT in call.request.headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from partwise.errors import OutOfSpace, TooLarge, UnsupportedType, WrongKind
 from partwise.intake.item import Item
@@ -67,8 +68,7 @@ class Admission:
             raise OutOfSpace("There is no room left on the server for this item.")
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """How large one body may be. ``left``: bytes that ``quota`` has for it; all ``None``: bounded by the disk alone."""
 
     max_size: int | None

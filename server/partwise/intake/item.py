@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from partwise.intake.validators.base import Candidate
 from partwise.protocol.digests import Expected
 from partwise.protocol.paths import Path
 from partwise.storage.base import Check
 
+#: Of most items nothing is stored but the bytes.
+_NONE: Mapping[str, str | None] = {}
 
-@dataclass(frozen=True, slots=True)
-class Item:
+
+class Item(NamedTuple):
     """The declared side of one body, the same for a PUT and for an item of a batch.
 
     ``length`` is a promise that is checked; the hint of a form part stands only in ``candidate.length``. ``existing`` is
@@ -30,7 +32,7 @@ class Item:
     modified_ns: int | None = None
     coding: str | None = None
     check_first: Check | None = None
-    properties: Mapping[str, str | None] = field(default_factory=dict)
+    properties: Mapping[str, str | None] = _NONE
     #: Tell the SHA-256 of the bytes, also if none was promised.
     hashed: bool = False
     #: What stands there cannot be judged before it is published: something else is to happen to the name first.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from partwise.errors import Failure, LengthMismatch, TryAgain
 from partwise.intake.admission import Admission, Bound
@@ -16,8 +16,7 @@ from partwise.storage.base import Publication, Upload
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """The body is complete and good. It may be published once every ``waiting`` judge has agreed."""
 
     publication: Publication

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from partwise.errors import Failure, QuotaExceeded
 
 Path = tuple[str, ...]
+
+_NONE: Mapping[str, str | None] = {}
 
 
 class Resource(NamedTuple):
@@ -113,8 +115,7 @@ class Upload(Protocol):
         """Drop the bytes and all they hold. Allowed at any time before publishing, also twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """A sealed upload and where it shall appear.
 
     The first ``existing`` segments of ``path`` must exist; collections missing below them are made. For a plain PUT that
@@ -129,12 +130,14 @@ class Publication:
     existing: int
     check: Check
     #: Stored properties that change together with the contents; ``None`` removes one.
-    properties: Mapping[str, str | None] = field(default_factory=dict)
+    properties: Mapping[str, str | None] = _NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The upload stands in the tree, durably. ``created``: nothing stood there before."""
+class Published(NamedTuple):
+    """The upload stands in the tree, durably. ``created``: nothing stood there before.
+
+    ``created_ns`` of its resource is 0: not looked for.
+    """
 
     created: bool
     resource: Resource
@@ -188,6 +191,23 @@ class Move:
     check: Callable[[Resource, Resource | None], None]
 
 
+class Witness(Protocol):
+    """Sees when the members of a collection, or what is known of them, are no longer what they were (:meth:`Store.witness`).
+
+    May be asked by any thread.
+    """
+
+    def holds(self) -> bool:
+        """Has nothing changed since it was made, whoever might have done it? Never waits; False for ever after False.
+
+        What was done by this or another process before it is asked is seen, if it was done through a store or with the
+        ordinary calls of the system in this collection. Everything else is covered by time: it holds for 90 ms at most.
+        """
+
+    def close(self) -> None:
+        """Allowed twice."""
+
+
 #: Told of a member that could not be copied, and why; its own members are left out.
 Failed = Callable[[Path, Failure], None]
 
@@ -215,6 +235,23 @@ class Store(Protocol):
         """All descendants of a collection, each collection before its members; otherwise as :meth:`members`.
 
         Finite, also where links form a circle: what a link leads to is entered once.
+        """
+
+    def scan(
+        self, path: Path, infinite: bool, *, born: bool = True, witness: Witness | None = None
+    ) -> Iterator[Sequence[Resource]]:
+        """As :meth:`members`, or as :meth:`walk` if ``infinite``, in groups: much cheaper where there are many.
+
+        A group has 256 members at most, all of one collection, and is never empty. ``born=False``: ``created_ns`` is not
+        wanted, and 0. ``witness`` is one of this collection; it does not hold any more if the members are such that it
+        could not be told of every change.
+        """
+
+    def witness(self, path: Path, *, stored: bool, locks: bool) -> Witness | None:
+        """Somebody who sees when a listing of a collection and its members has become old; make it before you list.
+
+        ``stored``, ``locks``: the listing tells stored properties, and that there are no locks. ``None`` where changes
+        cannot be seen, or there is no collection. Close it.
         """
 
     def open(self, path: Path) -> OpenFile:
@@ -286,6 +323,9 @@ class Store(Protocol):
 
     def locks_on(self, path: Path) -> tuple[Lock, ...]:
         """Locks whose scope the path lies in (RFC 4918 §6.1): rooted there, or of depth infinity above. None expired."""
+
+    def has_locks(self) -> bool:
+        """May there be any lock at all? Much cheaper than asking for each path; True costs only time."""
 
     def locks_below(self, path: Path) -> tuple[Lock, ...]:
         """Locks rooted at a descendant of the path, by their roots' order."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from partwise.errors import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """What is known of a body before its first byte.
 
     ``name`` is the target path below the served folder, segments joined by ``/``. ``media_type`` is the *declared* type

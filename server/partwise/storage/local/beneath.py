@@ -103,6 +103,10 @@ class Directories:
             self._open[path[:length]] = descriptor
         return descriptor
 
+    def opened(self, path: Path) -> int | None:
+        """As :meth:`open`, if that was asked before."""
+        return self._open.get(path)
+
     def _open_below(self, parent: int, path: Path) -> int:
         try:
             descriptor = os.open(path[-1], _DIRECTORY, dir_fd=parent)

@@ -81,7 +81,13 @@ def parent_of(directories: Directories, path: Path) -> int:
 
 def make_parent(publication: Publication, site: Site) -> int:
     """The collection that receives the item, made if that is allowed. Raises as :func:`parent_of`, OSError."""
-    base, parent = publication.path[: publication.existing], publication.path[:-1]
+    parent = publication.path[:-1]
+    if parent:
+        # The items of one upload mostly come into the same few collections.
+        known = site.directories.opened(parent)
+        if known is not None:
+            return known
+    base = publication.path[: publication.existing]
     descriptor = parent_of(site.directories, (*base, publication.path[len(base)]))
     try:
         for length in range(len(base) + 1, len(parent) + 1):

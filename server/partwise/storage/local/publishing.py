@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from partwise.errors import Failure, TryAgain
@@ -14,16 +13,18 @@ from partwise.storage.base import Path, Properties, Publication, Published, Reso
 from partwise.storage.local.beneath import Directories
 from partwise.storage.local.failures import not_durable, placing
 from partwise.storage.local.journal import Kept, Made, Placed, Step
+from partwise.storage.local.ledger import Shift
 from partwise.storage.local.medium import AnyMedium
 from partwise.storage.local.names import Name, Site, collection_in_the_way, is_open, make_parent, writable
 from partwise.storage.local.recovery import CREATED
-from partwise.storage.local.status import resource
+from partwise.storage.local.status import just_made, resource
 from partwise.storage.local.upload import LocalUpload
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes one; but making a frozen dataclass takes three times as long, and there is one for each item.
+@dataclass(slots=True)
 class Done:
     """What was done for one publication.
 
@@ -96,7 +97,8 @@ def _announced(medium: AnyMedium, publications: Sequence[Publication], site: Sit
 def _try(publication: Publication, site: Site, known: Mapping[Path, Properties]) -> Done | Failure:
     upload = local(publication)
     try:
-        upload.wake()
+        if upload.parked:
+            upload.wake()
         return place(publication, site, known.get(publication.path, {}))
     except Failure as failure:
         return failure
@@ -106,7 +108,8 @@ def _try(publication: Publication, site: Site, known: Mapping[Path, Properties])
         except OSError:
             return not_durable(error)
     finally:
-        upload.rest()
+        if upload.parked:
+            upload.rest()
 
 
 def place(publication: Publication, site: Site, has: Properties) -> Done:
@@ -130,11 +133,12 @@ def place(publication: Publication, site: Site, has: Properties) -> Done:
 
 def _place_new(publication: Publication, site: Site) -> Done:
     upload, path = local(publication), publication.path
-    with _accounted(site, path, upload, 0):
-        name = Name(make_parent(publication, site), path[-1])
-        upload.link(name.parent, name.name)
+    shift = _accounted(site, path, upload, 0)
+    name = Name(make_parent(publication, site), path[-1])
+    upload.link(name.parent, name.name)
+    _record(site, shift)
     site.touched.add(path[:-1])
-    return Done(Published(True, resource(path, os.fstat(upload.descriptor), upload.descriptor)), name)
+    return Done(Published(True, just_made(path, os.fstat(upload.descriptor))), name)
 
 
 def _replace(publication: Publication, existing: tuple[Path, os.stat_result], site: Site, has: Properties) -> Done:
@@ -146,28 +150,38 @@ def _replace(publication: Publication, existing: tuple[Path, os.stat_result], si
     os.fchmod(upload.descriptor, stat.S_IMODE(status.st_mode))
     # Only where the state must follow can there be a need to give the old contents back.
     keep = CREATED not in has or bool(_changes(publication, has))
-    with _accounted(site, canonical, upload, status.st_size):
-        aside = site.aside.get(upload)
-        if aside is not None:
-            name.keep(aside)
-        kept = upload.replace(name.parent, name.name, keep=keep and aside is None)
-        kept = kept if aside is None else aside.name
+    shift = _accounted(site, canonical, upload, status.st_size)
+    aside = site.aside.get(upload)
+    if aside is not None:
+        name.keep(aside)
+    kept = upload.replace(name.parent, name.name, keep=keep and aside is None)
+    kept = kept if aside is None else aside.name
+    _record(site, shift)
     site.touched.add(canonical[:-1])
-    published = Published(False, resource(path, os.fstat(upload.descriptor), upload.descriptor))
-    return Done(published, name, before, kept)
+    return Done(Published(False, just_made(path, os.fstat(upload.descriptor))), name, before, kept)
 
 
-@contextlib.contextmanager
-def _accounted(site: Site, path: Path, upload: LocalUpload, old: int) -> Iterator[None]:
-    """The block places an upload where ``old`` bytes stood. Raises QuotaExceeded before it."""
+def _accounted(site: Site, path: Path, upload: LocalUpload, old: int) -> Shift | None:
+    """An upload is about to be placed where ``old`` bytes stood. Raises QuotaExceeded."""
     ledger = site.ledger
     if ledger is None or not ledger.active:
-        yield
-        return
+        return None
     place = (*site.directories.canonical(path[:-1]), path[-1])
-    shift = ledger.replacing(place, os.fstat(upload.descriptor).st_size, old)
-    yield
-    ledger.record(shift)
+    return ledger.replacing(place, os.fstat(upload.descriptor).st_size, old)
+
+
+def _record(site: Site, shift: Shift | None) -> None:
+    """It was placed."""
+    if site.ledger is not None and shift is not None:
+        site.ledger.record(shift)
+
+
+def _sets_nothing(publication: Publication) -> bool:
+    # A plain loop: it is asked for each item, and a generator costs more than all it does.
+    for value in publication.properties.values():  # noqa: SIM110
+        if value is not None:
+            return False
+    return True
 
 
 def _changes(publication: Publication, has: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -189,6 +203,8 @@ def _follow(
     relied = False
     for index, (publication, answer) in enumerate(zip(publications, answers, strict=True)):
         if isinstance(answer, Failure):
+            continue
+        if answer.before is None and not known and not current and _sets_nothing(publication):
             continue
         has = current.get(publication.path, known.get(publication.path, {}))
         if answer.before is None and has:

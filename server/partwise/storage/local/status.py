@@ -14,6 +14,10 @@ from partwise.storage.base import Path, Resource
 
 Birth = Callable[[int, str], int | None]
 
+_KIND = 0o170000  # S_IFMT
+#: A Resource from all of its fields, without the function call that a named tuple's own constructor is.
+_made: Callable[[type[Resource], tuple[Path, bool, int, int, str | None, int]], Resource] = tuple.__new__
+
 # statx(2), struct statx: the birth time stands at byte 80 as seconds and nanoseconds.
 _MASK_BIRTH = 0x800
 _SIZE, _BIRTH_AT = 256, 80
@@ -69,5 +73,22 @@ def resource(path: Path, status: os.stat_result, directory: int, name: str = "")
     created = min(status.st_mtime_ns, status.st_ctime_ns) if born is None else born
     if stat.S_ISDIR(status.st_mode):
         return Resource(path, True, 0, status.st_mtime_ns, None, created)
-    etag = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
-    return Resource(path, False, status.st_size, status.st_mtime_ns, etag, created)
+    return Resource(path, False, status.st_size, status.st_mtime_ns, _etag(status), created)
+
+
+def just_made(path: Path, status: os.stat_result) -> Resource:
+    """As :func:`resource`, of a file that was given its name this moment; when it was made nobody asks."""
+    return Resource(path, False, status.st_size, status.st_mtime_ns, _etag(status))
+
+
+def unborn(path: Path, status: os.stat_result) -> Resource:
+    """As :func:`resource`, with nobody asked when it was made: ``created_ns`` is 0."""
+    modified = status.st_mtime_ns
+    if status.st_mode & _KIND == stat.S_IFDIR:
+        return _made(Resource, (path, True, 0, modified, None, 0))
+    return _made(Resource, (path, False, status.st_size, modified, _etag(status), 0))
+
+
+def _etag(status: os.stat_result) -> str:
+    # Twice as fast as an f-string, which matters where a million are listed.
+    return "%x-%x-%x-%x" % (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)  # noqa: UP031

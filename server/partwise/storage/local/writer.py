@@ -26,6 +26,7 @@ from partwise.storage.local.journal import Made, Placed, Touched
 from partwise.storage.local.medium import AnyMedium
 from partwise.storage.local.names import Site, is_taken, parent_of
 from partwise.storage.local.staging import Staging
+from partwise.storage.local.status import resource
 from partwise.storage.local.tree import LocalTree, found, look
 from partwise.storage.local.upload import LocalUpload
 
@@ -126,6 +127,9 @@ class LocalWriter(LocalTree):
     def locks_on(self, path: Path) -> tuple[Lock, ...]:
         return self._state.locks_on(path)
 
+    def has_locks(self) -> bool:
+        return self._state.has_locks()
+
     def locks_below(self, path: Path) -> tuple[Lock, ...]:
         return self._state.locks_below(path)
 
@@ -164,7 +168,7 @@ class LocalWriter(LocalTree):
         except BaseException:
             placed.undo(self._medium)
             raise
-        return placed.published.resource
+        return resource(lock.root, os.fstat(upload.descriptor), upload.descriptor)
 
     def refresh(self, token: str, expires: float) -> Lock | None:
         with self._medium.critical_section(), self._state.writing() as state:

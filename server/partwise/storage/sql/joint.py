@@ -42,6 +42,9 @@ class JointState:
     def locks_on(self, path: Path) -> tuple[Lock, ...]:
         return tuple(self._locks().on(path, self._clock()))
 
+    def has_locks(self) -> bool:
+        return bool(self._locks())
+
     def locks_below(self, path: Path) -> tuple[Lock, ...]:
         return tuple(self._locks().below(path, self._clock()))
 

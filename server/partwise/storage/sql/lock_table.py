@@ -40,6 +40,10 @@ class LockTable:
         # In the order of tuples the descendants of a path follow it without a gap.
         self._roots = sorted(self._by_root)
 
+    def __bool__(self) -> bool:
+        """Are there any, expired or not?"""
+        return bool(self._by_root)
+
     def on(self, path: Path, now: float) -> Iterator[Lock]:
         """RFC 4918 §6.1: locks rooted at the path, and those of depth infinity rooted above."""
         by_root = self._by_root

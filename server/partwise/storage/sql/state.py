@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import secrets
 import sqlite3
@@ -37,6 +38,13 @@ from partwise.storage.sql.snapshot import Snapshot
 from partwise.storage.sql.usage import ALL, Usage, rows
 
 __all__ = ["Changes", "State", "StateBroken"]
+
+log = logging.getLogger(__name__)
+
+#: What a repair that was interrupted has left: a database that is to take the place of the damaged one.
+REPAIRED = "state.db.repaired"
+#: Made with the first database, and there for good: a folder with it has had one.
+NUMBER = "locks.number"
 
 #: Each process keeps the locks in memory, and reads all of them when one has changed.
 MOST_LOCKS = 20_000
@@ -77,9 +85,20 @@ class State:
         with self._alone() as folder:
             # Made here for its mode: tokens of locks are secrets. Never opened if it is there, for SQLite's own locks on it
             # end as soon as anybody in this process closes a descriptor of it.
+            if os.path.exists(os.path.join(self._folder, REPAIRED)):
+                raise StateBroken(
+                    f"A repair of the server's state in {self._name} was interrupted; run `partwise check --repair` on the"
+                    " served folder once more, then start again."
+                )
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            self._number = SharedNumber(os.path.join(self._folder, "locks.number"))
+                if os.path.exists(os.path.join(self._folder, NUMBER)):
+                    log.warning(
+                        "the state database %s was missing and is made anew: the locks, stored properties and sync tokens"
+                        " of before are lost; files are not concerned",
+                        self._name,
+                    )
+            self._number = SharedNumber(os.path.join(self._folder, NUMBER))
             opened.callback(self._number.close)
             #: Says whether :meth:`usage` has changed; odd while files are placed whose sizes are not written down yet.
             self.usage_number = SharedNumber(os.path.join(self._folder, "usage.number"))
@@ -98,13 +117,14 @@ class State:
             self.snapshot = Snapshot(self._engine, self._begin)
             self._log = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, self._log)
-            if self.unfulfilled():
+            if self._has_intents():
                 self._intended.unsettle()
             os.fsync(self._log)
             os.fsync(folder)
         self._table = self._number.read() | 1, LockTable(())
         try:
             self._locks()
+            self.unfulfilled()
         except (TryAgain, TypeError, ValueError):
             raise damaged(self._name) from None
 
@@ -148,6 +168,10 @@ class State:
     def locks_on(self, path: Path) -> tuple[Lock, ...]:
         """See ``storage.base.Store.locks_on``. What a transaction has not committed yet is not seen. Raises TryAgain."""
         return tuple(self._locks().on(path, self._clock()))
+
+    def has_locks(self) -> bool:
+        """See ``storage.base.Store.has_locks``; otherwise as :meth:`locks_on`."""
+        return bool(self._locks())
 
     def locks_below(self, path: Path) -> tuple[Lock, ...]:
         """See ``storage.base.Store.locks_below``; otherwise as :meth:`locks_on`."""
@@ -254,6 +278,10 @@ class State:
         """Intents whose writers came no further. Raises TryAgain."""
         with meanings(), self._engine.connect() as connection:
             return [(number, intents.read(text)) for number, text in connection.execute(_ALL_INTENTS)]
+
+    def _has_intents(self) -> bool:
+        with self._engine.connect() as connection:
+            return connection.execute(_ALL_INTENTS.limit(1)).first() is not None
 
     def no_more_intents(self) -> None:
         """All have been fulfilled."""
