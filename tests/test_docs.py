@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.batch.test_outcome import kinds
 
+from partwise.config import Config
 from partwise.errors import Failure, Success
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,17 @@ def test_every_row_of_the_table_has_its_failure() -> None:
     known = {(int(kind("x").status), kind.element) for kind in kinds()}
     known |= {(int(success.status), None) for success in Success} | {(207, None)}
     assert told() == known
+
+
+UNITS = {"": 1, "s": 1, "h": 3600, "d": 24 * 3600, "KiB": 1024, "MiB": 1024**2}
+
+
+def test_every_limit_and_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:none|([\d,]+) ?(\w*)) \|", (ROOT / "docs" / "limits.md").read_text(), re.M)
+    found = {name: int(number.replace(",", "")) * UNITS[unit] if number else None for name, number, unit in rows}
+    kinds = r"max_\w+|\w+_timeout|keep_\w+|grace|\w+_rate|rate_\w+"
+    limits = {name: field.default for name, field in Config.model_fields.items() if re.fullmatch(kinds, name)}
+    assert found == limits
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)

@@ -19,7 +19,8 @@ from partwise.auth.verifier import Verifier
 from partwise.batch.archive import Archive
 from partwise.config import Config
 from partwise.errors import Failure
-from partwise.handlers.arriving import Arriving
+from partwise.handlers.answer import SERVER
+from partwise.handlers.arriving import Arriving, Bounds
 from partwise.handlers.background import Background
 from partwise.handlers.context import SERVICES, Accounts, Services
 from partwise.handlers.dispatch import everything, handle
@@ -35,6 +36,7 @@ from partwise.protocol.paths import Mount
 from partwise.storage.base import Path
 from partwise.storage.committer import Committer
 from partwise.storage.local.store import LocalStore
+from partwise.storage.one_at_a_time import OneAtATime
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +66,32 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     app = web.Application(client_max_size=0, middlewares=[everything])
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        store = LocalStore(os.fspath(config.directory), quotas=_quotas(config), durable=config.durability == "full")
-        committer = Committer(store)
+        threads = OneAtATime()
+        store = LocalStore(
+            os.fspath(config.directory), quotas=_quotas(config), durable=config.durability == "full", threads=threads
+        )
         hop = Hop()
+        committer = Committer(store, hop.bell.ring, threads)
         mount = make_mount(config)
         reports = os.path.join(store.state_folder(), "reports")
         archive = Archive(reports, config.keep_reports, href=lambda batch: mount.service_href("batches", batch))
         intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
         accounts = None if file is None else Accounts(file, Verifier())
+        bounds = Bounds(config.max_uploads, config.max_batches, config.max_user_batches, config.max_staging)
+        arriving = Arriving(bounds, store.staged)
         app[SERVICES] = Services(
-            config, mount, policy, store, committer, intake, archive, hop, Arriving(), Background(), accounts
+            config,
+            mount,
+            policy,
+            store,
+            committer,
+            intake,
+            archive,
+            hop,
+            arriving,
+            Background(),
+            accounts,
+            threads=threads,
         )
         stopping = threading.Event()
         background = [asyncio.create_task(_sweep(archive, hop)), asyncio.create_task(_watch(archive, hop))]
@@ -95,7 +113,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         await app[SERVICES].arriving.stop(config.grace)
 
     async def name_server(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers[hdrs.SERVER] = "partwise"
+        response.headers[hdrs.SERVER] = SERVER
 
     app.cleanup_ctx.append(services)
     app.on_shutdown.append(stop)

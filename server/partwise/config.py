@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal, Self
@@ -75,9 +76,8 @@ class Config(BaseSettings):
     max_atomic_items: Size = 20_000
     #: A DAV: request body; real ones have a few KiB.
     max_protocol_body: Size = 1024 * 1024
-    #: One stored property; larger values are contents and belong into a file.
-    max_property_size: Size = 64 * 1024
-    #: All stored properties of one resource together; they are held in memory while a listing shows them.
+    #: All stored properties of one resource together; they are held in memory while a listing shows them. Larger values are
+    #: contents and belong into a file.
     max_properties_size: Size = 1024 * 1024
     #: Rows in one answer to sync-collection; a client with more to learn goes on from the token it gets (RFC 6578 §3.6).
     max_sync: Size = 10_000
@@ -91,6 +91,31 @@ class Config(BaseSettings):
     lock_timeout: Seconds = 3600
     #: The longest lock, also for ``Infinite``: the owner of a forgotten one may never come back (RFC 4918 §10.7).
     max_lock_timeout: Seconds = 7 * 24 * 3600
+    #: How long a connection may take until its first request has arrived, and a request from its first byte to the end of its
+    #: head. The longest legal head takes 32 s at 2 KiB/s.
+    header_timeout: Seconds = 40
+    #: How long a connection may wait between two requests. Longer than most proxies keep theirs (60 to 90 s), since a request
+    #: that meets the end of its connection must be sent again; an idle connection costs some 10 KiB.
+    keep_alive: Seconds = 120
+    #: How long the server waits for a next byte of a body, and for a reader to take one. A train is through its tunnel by then.
+    body_timeout: Seconds = 60
+    send_timeout: Seconds = 60
+    #: Bytes a second that a body or a reader must make on average of ``rate_window`` seconds, after a first one that counts for
+    #: nothing. Bad mobile links make 2,000; what makes less than this only holds something open. 0: anything is fast enough.
+    min_rate: Annotated[int, Field(ge=0)] = 256
+    rate_window: Seconds = 60
+    #: Connections of one worker. More than half of the descriptors that the system grants are never used for them.
+    max_connections: Size = 4096
+    #: Connections from one address to one worker. Behind a proxy or NAT all clients have the same one: so none is set.
+    max_address_connections: Size | None = None
+    #: Bodies that one worker receives at once; each may hold 512 KiB that were read ahead. What comes whole with its head is
+    #: not counted.
+    max_uploads: Size = 256
+    #: Batches that one worker receives or judges at once, and those of one user among them.
+    max_batches: Size = 64
+    max_user_batches: Size = 16
+    #: Bytes that one worker has received, or was promised by the length of a PUT, and not stored yet.
+    max_staging: Size | None = None
     #: How long judges that a validator asked may take.
     judge_timeout: Annotated[float, Field(gt=0)] = 60.0
     #: How long the report of an ended batch is kept.
@@ -146,12 +171,7 @@ class Config(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def may_read(self) -> bool:
@@ -196,6 +216,16 @@ def load(file: Path | None, flags: dict[str, Any]) -> Config:
         raise ValueError(f"the configuration file {file} cannot be read: {error}") from None
     except ValidationError as error:
         raise ValueError("; ".join(map(_sentence, error.errors()))) from None
+
+
+@cache
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _sentence(problem: object) -> str:

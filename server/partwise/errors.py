@@ -24,6 +24,7 @@
     ├── NotFound                      404
     ├── WrongKind                     405  the verb does not fit the kind of resource
     ├── NotAcceptable                 406
+    ├── TooSlow                       408  a request that does not come, or a body that dribbles
     ├── ParentMissing                 409
     ├── Duplicate                     409
     ├── NotLockedHere                 409  UNLOCK with a token whose lock does not cover the resource
@@ -107,6 +108,7 @@ __all__ = [
     "TargetTooLong",
     "TooLarge",
     "TooManyRequests",
+    "TooSlow",
     "Truncated",
     "TryAgain",
     "Unauthenticated",
@@ -291,6 +293,10 @@ class NotAcceptable(Failure):
     """No form of report that the client accepts; ``accepted`` holds those there are."""
 
 
+class TooSlow(Failure):
+    """The rest of the request did not come within the time that the server waits for it (RFC 9110 §15.5.9)."""
+
+
 class ParentMissing(Failure):
     """The parent collection does not exist."""
 
@@ -457,6 +463,7 @@ _STATUS: dict[type[Failure], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     WrongKind: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     ParentMissing: HTTPStatus.CONFLICT,
     Duplicate: HTTPStatus.CONFLICT,
     ChangedSince: HTTPStatus.CONFLICT,

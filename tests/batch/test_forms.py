@@ -15,10 +15,10 @@ from lxml import html as lxml_html
 from tests.batch.test_outcome import kinds
 from tests.xml_documents import check_xml
 
-from partwise.batch.forms import FORMS, choose_form
+from partwise.batch.forms import FORMS, choose_form, xml
 from partwise.batch.forms.rows import row_object, summary_object
 from partwise.batch.forms.words import sentence
-from partwise.batch.outcome import Outcome, Summary
+from partwise.batch.outcome import Outcome, Summary, is_plain
 from partwise.errors import Issue, Locked, NotAcceptable, PreconditionFailed, RolledBack, SchemaInvalid, reason
 
 P = "{urn:partwise:batch}"
@@ -484,3 +484,10 @@ def test_the_guide_names_every_form_and_every_member() -> None:
     everything = Outcome(1, "/a", 201, "a", 1, "e", "d", "c", "/l", Locked("x"), 201, True, "PUT", True)
     assert all(f"| `{name}` |" in GUIDE for name in row_object(everything))
     assert all(f"`{name}`" in GUIDE for name in summary_object(Summary("b")))
+
+
+@given(st.text(max_size=300), st.integers(0, 2**60), st.sampled_from([201, 204]))
+def test_a_plain_row_is_written_as_any_other(name: str, size: int, status: int) -> None:
+    outcome = Outcome(7, "/a%20b/c", status, name, size=size, etag='"1-2-3"')
+    assert is_plain(outcome)
+    assert xml.rows([outcome]).decode("utf-8", "surrogatepass") == xml._written(outcome, 20)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,8 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
         (["serve", "FOLDER", "--public-url", "files.example.org"], "public_url"),
         (["serve", "FOLDER", "--accept", "image"], "image"),
         (["serve", "FOLDER", "--max-item-size", "0"], "max_item_size"),
+        (["serve", "FOLDER", "--max-connections", "0"], "max_connections"),
+        (["serve", "FOLDER", "--max-staging", "much"], "--max-staging"),
         (["serve", "FOLDER/none"], "does not exist"),
         (["serve", "FOLDER/file"], "is not a folder"),
         (["serve", ""], "empty"),
@@ -181,6 +184,21 @@ def test_flags_beat_the_environment_beats_the_file(folder: Path, tmp_path: Path)
         assert url.endswith("/environment/")
     with served(str(folder), "--config", str(file), "--prefix", "/flag", PARTWISE_PREFIX="/environment") as (_, url):
         assert url.endswith("/flag/")
+
+
+def test_slow_heads(folder: Path) -> None:
+    """More of them than there may be connections: they go, and somebody else is heard."""
+    settings = {"PARTWISE_HEADER_TIMEOUT": "0.3", "PARTWISE_MAX_CONNECTIONS": "20"}
+    with served(str(folder), "--port", "0", **settings) as (_, url):
+        port = int(re.findall(r":(\d+)/", url)[0])
+        slow = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(40)]
+        for each in slow:
+            each.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+        answers = Counter(each.makefile("rb").readline().split()[1] for each in slow)
+        for each in slow:
+            each.close()
+        assert answers.keys() <= {b"408", b"503"} and answers[b"408"] >= 20
+        assert urllib.request.urlopen(url, timeout=20).status == 200
 
 
 def test_a_killed_server_leaves_nothing_half_written(folder: Path) -> None:

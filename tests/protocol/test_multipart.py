@@ -18,6 +18,7 @@ from partwise.protocol.multipart import (
     PartBroken,
     PartData,
     PartEnd,
+    PartWhole,
 )
 
 CD = ("content-disposition", b'form-data; name="f"')
@@ -32,8 +33,10 @@ def drain(decoder: MultipartDecoder) -> Iterator[Event]:
         yield event
 
 
-def decode(chunks: Iterable[bytes], limits: MultipartLimits, boundary: bytes = b"b") -> list[Seen]:
-    decoder = MultipartDecoder(boundary, limits)
+def decode(
+    chunks: Iterable[bytes], limits: MultipartLimits, boundary: bytes = b"b", *, whole: bool = False
+) -> list[Seen]:
+    decoder = MultipartDecoder(boundary, limits, whole=whole)
     seen: list[Seen] = []
     try:
         for chunk in [*chunks, b""]:
@@ -45,6 +48,9 @@ def decode(chunks: Iterable[bytes], limits: MultipartLimits, boundary: bytes = b
                         seen[-1] = PartData(before + data)
                     case PartBroken(failure), _:
                         seen.append(type(failure))
+                    case PartWhole(headers, data), _:
+                        assert whole
+                        seen += part(*headers, body=data)
                     case _:
                         assert event != PartData(b"")
                         seen.append(event)
@@ -235,6 +241,32 @@ def test_whole(body: bytes, seen: list[Seen], limits: MultipartLimits) -> None:
 def test_cut_in_two_at_every_position(body: bytes, seen: list[Seen], limits: MultipartLimits) -> None:
     for cut in range(1, len(body)):
         assert decode([body[:cut], body[cut:]], limits) == seen, cut
+
+
+@every_case
+def test_parts_in_one_piece(body: bytes, seen: list[Seen], limits: MultipartLimits) -> None:
+    """Where a part is there as a whole, one event says the same."""
+    for cut in range(1, max(2, len(body))):
+        assert decode([piece for piece in (body[:cut], body[cut:]) if piece], limits, whole=True) == seen, cut
+
+
+def test_a_part_that_is_there_is_one_event() -> None:
+    decoder = MultipartDecoder(b"b", whole=True)
+    decoder.receive(b"--b\r\nA: 1\r\nB: 2\r\n\r\nx\r\n--b\r\nA: 2\r\n\r\n\r\n--b\r\nA: 3\r\n\r\nx")
+    first, empty, third, data = drain(decoder)
+    assert (first, empty) == (PartWhole((("a", b"1"), ("b", b"2")), b"x"), PartWhole((("a", b"2"),), b""))
+    assert (third, data) == (PartBegin((("a", b"3"),)), PartData(b"x"))
+
+
+@pytest.mark.parametrize(
+    "others", [b"B: 2", b" folded", b"B: 2\r\n folded", b"B\0: 2", b"B: 2\nC: 3", b"", b"B 2", b"\xe4: 2"]
+)
+def test_fields_that_were_seen_before_are_read_alike(others: bytes) -> None:
+    body = b"--b\r\n%b\r\n" + others + b"\r\n\r\nx\r\n--b--"
+    first, again = (decode([body % value], MultipartLimits(), whole=True) for value in (b"A: 1", b"A:1"))
+    assert first == again
+    for hurt in (b"A\n: 1", b"A: \0", b"A", b"A: 1\r"):
+        assert decode([body % hurt], MultipartLimits())[0] is Malformed or others == b" folded"
 
 
 @every_case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.storage.contract_listing import ListingContract
 from tests.storage.contract_relocation import RelocationContract
 from tests.storage.contract_state import StateContract
 from tests.storage.contract_tools import anything, contents, nothing_there, publication, put
@@ -14,7 +15,7 @@ from partwise.storage.base import Exists, Published, Resource, Store
 __all__ = ["StorageContract", "anything", "contents", "publication", "put"]
 
 
-class StorageContract(StateContract, RelocationContract, TransactionContract):
+class StorageContract(ListingContract, StateContract, RelocationContract, TransactionContract):
     """Subclass it as a test class with a fixture ``store``."""
 
     @pytest.mark.parametrize("size", [0, 1, 300_000, 5_000_000])

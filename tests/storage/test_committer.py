@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.storage.contract import publication
 
-from partwise.errors import Failure, TryAgain
+from partwise.errors import Failure, OutOfSpace, TryAgain
 from partwise.storage.base import Publication, Published
 from partwise.storage.committer import Committer
+from partwise.storage.local import durable
 from partwise.storage.local.store import LocalStore
 
 
@@ -20,6 +21,12 @@ class Failing(LocalStore):
     """A store whose publishing fails on demand, in the way of a bug."""
 
     broken = False
+    flushing: Exception | None = None
+
+    def flush(self, publications: Sequence[Publication]) -> None:
+        if self.flushing is not None:
+            raise self.flushing
+        super().flush(publications)
 
     def publish(self, publications: Sequence[Publication]) -> list[Published | Failure]:
         if self.broken:
@@ -61,6 +68,33 @@ def test_a_failing_store_acknowledges_nothing_and_stops_nobody(store: Failing) -
     store.broken = False
     assert [type(result) for result in publish(committer, [publication(store, ("a",), b"1")])] == [Published]
     committer.close()
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("a bug"), TryAgain("The disk failed."), OutOfSpace("The disk is full.")]
+)
+def test_what_could_not_be_flushed_is_not_published(store: Failing, failure: Exception) -> None:
+    """A second sync could find clean what the first one lost."""
+    committer = Committer(store)
+    store.flushing, store.broken = failure, True
+    refused = [publication(store, (name,), b"1") for name in "ab"]
+    expected = type(failure) if isinstance(failure, Failure) else TryAgain
+    assert [type(result) for result in publish(committer, refused)] == [expected] * 2
+    store.flushing, store.broken = None, False
+    assert [type(result) for result in publish(committer, [publication(store, ("c",), b"1")])] == [Published]
+    assert [resource.path for resource in store.members(())] == [("c",)]
+    assert not os.listdir(store._medium.staging.folder)
+    committer.close()
+
+
+def test_bytes_are_synced_once(store: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(durable, "sync", lambda descriptors, file_system: synced.append(len(descriptors)))
+    group = [publication(store, (str(number),), b"1") for number in range(3)]
+    store.flush(group)
+    assert synced == [3]
+    assert all(isinstance(result, Published) for result in store.publish(group))
+    assert synced == [3, 1]  # the folder
 
 
 def test_a_report_that_fails_stops_nobody(store: Failing) -> None:

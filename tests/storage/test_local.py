@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.storage.contract import StorageContract, anything, contents, publication, put
 
-from partwise.errors import Failure, ForbiddenName, NotFound, ParentMissing, TryAgain
+from partwise.errors import Failure, ForbiddenName, NotFound, OutOfSpace, ParentMissing, TryAgain
 from partwise.storage.base import Publication, Published
 from partwise.storage.local import durable, staging
 from partwise.storage.local.store import LocalStore
@@ -286,6 +287,41 @@ def test_a_full_disk(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(Failure, match="no room"):
         upload.write(b"x" * 1_000_000)
     upload.abort()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("sizes", [(10,), (10,) * 20, (5_000_000,), (5_000_000, 10)], ids=str)
+def test_a_full_disk_that_tells_late(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch, error: int, sizes: tuple[int, ...]
+) -> None:
+    """With delayed allocation, or over a network, only the sync may find out. The next one may find room."""
+
+    def full(*_: object) -> int:
+        raise OSError(error, os.strerror(error))
+
+    def attempt() -> list[object]:
+        answers: list[object] = []
+        group = []
+        for number, size in enumerate(sizes):
+            upload = store.stage()
+            try:
+                upload.write(bytes(size))
+                upload.seal(None)
+            except OutOfSpace as failure:
+                upload.abort()
+                answers.append(failure)
+                continue
+            group.append(Publication(upload, (str(number),), 0, anything))
+        return [*answers, *store.publish(group)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable.os, "fsync", full)
+        patch.setattr(durable, "_syncfs", full)
+        assert {type(answer) for answer in attempt()} == {OutOfSpace}
+    assert list(store.members(())) == []
+    assert staged(folder) == []
+    assert {type(answer) for answer in attempt()} == {Published}
+    assert {path.stat().st_size for path in folder.iterdir() if path.is_file()} == {*sizes}
 
 
 def test_looking_while_collections_are_made(store: LocalStore) -> None:

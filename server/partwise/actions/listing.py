@@ -16,7 +16,7 @@ SORTED = 10_000
 
 def listing(store: Store, mount: Mount, path: Path, *, may_write: bool) -> Iterator[bytes]:
     """Blocks of HTML. Raises NotFound before the first."""
-    members = store.members(path)
+    members = chain.from_iterable(store.scan(path, False, born=False))
     return blocks(_pieces(members, mount, path, may_write))
 
 

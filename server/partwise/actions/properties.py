@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 from partwise.actions.methods import reports_on
@@ -55,6 +57,10 @@ class Facts(NamedTuple):
     view: View
 
 
+#: Many files have the same second; what is written of it is.
+_date, _instant = lru_cache(4096)(format_http_date), lru_cache(4096)(format_instant)
+
+
 def content_type(resource: Resource, stored: Properties) -> str:
     """What GET answers: as it was declared, else by the name."""
     return stored.get(CONTENT_TYPE) or served_type(resource.path[-1] if resource.path else "")
@@ -62,7 +68,7 @@ def content_type(resource: Resource, stored: Properties) -> str:
 
 def _creation(facts: Facts) -> str:
     kept = facts.stored.get(CREATION_DATE)
-    return format_instant((facts.resource.created_ns if kept is None else int(kept)) // 1_000_000_000)
+    return _instant((facts.resource.created_ns if kept is None else int(kept)) // 1_000_000_000)
 
 
 def _displayname(facts: Facts) -> str | None:
@@ -88,7 +94,7 @@ def _etag(facts: Facts) -> str | None:
 
 
 def _modified(facts: Facts) -> str:
-    return format_http_date(facts.resource.modified_ns // 1_000_000_000)
+    return _date(facts.resource.modified_ns // 1_000_000_000)
 
 
 def _resourcetype(facts: Facts) -> str:
@@ -189,6 +195,21 @@ def _limits(facts: Facts) -> str | None:
     return limits_element(facts.view.limits) if facts.resource.collection else None
 
 
+class Source(Enum):
+    """What the value of a live property follows from, but for stored properties; so when it may be another."""
+
+    #: The kind of a resource: it is the same, or missing, for all files of one answer, and for all its collections.
+    KIND = auto()
+    #: The fields of Resource but ``created_ns``. The kind says whether there is one, and then it is never empty.
+    RESOURCE = auto()
+    #: All fields of Resource; otherwise as RESOURCE.
+    BIRTH = auto()
+    #: Locks; as KIND where there are none at all.
+    LOCKS = auto()
+    #: Something that changes without a notice, or costs much.
+    ELSEWHERE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """A live property.
@@ -199,40 +220,40 @@ class Live:
     """
 
     value: Callable[[Facts], str | None]
+    source: Source
     settable: bool = False
     in_allprop: bool = True
     whole: bool = False
+    #: Stored properties come before the source.
+    stored: bool = False
     #: Every collection has it, and nothing else; its value is told when all below was compared (:func:`comparing`).
     compares: bool = False
 
 
 _OF_DAV = {
-    "resourcetype": Live(_resourcetype),
-    "creationdate": Live(_creation),
-    "displayname": Live(_displayname, settable=True, whole=True),
-    "getcontentlength": Live(_length),
-    "getcontenttype": Live(_type, settable=True),
-    "getcontentlanguage": Live(_language, settable=True),
-    "getetag": Live(_etag),
-    "getlastmodified": Live(_modified),
-    "lockdiscovery": Live(_lockdiscovery),
-    "supportedlock": Live(_supportedlock),
-    "current-user-principal": Live(_principal, in_allprop=False),
-    "add-member": Live(_add_member, in_allprop=False),
-    "sync-token": Live(_sync_token, in_allprop=False, compares=True),
-    "supported-report-set": Live(_reports, in_allprop=False),
-    "quota-available-bytes": Live(_available, in_allprop=False),
-    "quota-used-bytes": Live(_used, in_allprop=False),
+    "resourcetype": Live(_resourcetype, Source.KIND),
+    "creationdate": Live(_creation, Source.BIRTH, stored=True),
+    "displayname": Live(_displayname, Source.KIND, settable=True, whole=True, stored=True),
+    "getcontentlength": Live(_length, Source.RESOURCE),
+    "getcontenttype": Live(_type, Source.RESOURCE, settable=True, stored=True),
+    "getcontentlanguage": Live(_language, Source.KIND, settable=True, stored=True),
+    "getetag": Live(_etag, Source.RESOURCE),
+    "getlastmodified": Live(_modified, Source.RESOURCE),
+    "lockdiscovery": Live(_lockdiscovery, Source.LOCKS),
+    "supportedlock": Live(_supportedlock, Source.KIND),
+    "current-user-principal": Live(_principal, Source.KIND, in_allprop=False),
+    "add-member": Live(_add_member, Source.RESOURCE, in_allprop=False),
+    "sync-token": Live(_sync_token, Source.ELSEWHERE, in_allprop=False, compares=True),
+    "supported-report-set": Live(_reports, Source.KIND, in_allprop=False),
+    "quota-available-bytes": Live(_available, Source.ELSEWHERE, in_allprop=False),
+    "quota-used-bytes": Live(_used, Source.ELSEWHERE, in_allprop=False),
 }
 
 #: Name in Clark notation → what is to be known of it.
 LIVE: dict[str, Live] = {
     **{f"{{{DAV_NS}}}{local}": live for local, live in _OF_DAV.items()},
-    LIMITS: Live(_limits, in_allprop=False, whole=True),
+    LIMITS: Live(_limits, Source.KIND, in_allprop=False, whole=True),
 }
-
-#: Those that are read from what is stored.
-_STORED = {f"{{{DAV_NS}}}{name}" for name in ("creationdate", "displayname", "getcontenttype", "getcontentlanguage")}
 
 
 def is_live(name: str) -> bool:
@@ -242,7 +263,12 @@ def is_live(name: str) -> bool:
 
 def needs_stored(name: str) -> bool:
     """Must the stored properties be read for it?"""
-    return name in _STORED or not is_live(name)
+    return name not in LIVE or LIVE[name].stored
+
+
+def source(name: str) -> Source:
+    """Of a property in Clark notation. A dead one that is not stored is missing everywhere."""
+    return LIVE[name].source if name in LIVE else Source.KIND
 
 
 def needs_comparing(name: str) -> bool:
@@ -276,16 +302,22 @@ def writer(name: str) -> Callable[[Facts], str | None]:
     value_of = live.value
     if live.whole:
         return value_of
-    local = split(name)[1]
-    opening, closing, nothing = f"<D:{local}>", f"</D:{local}>", f"<D:{local}/>"
+    frame = framed(name)
 
     def write(facts: Facts) -> str | None:
         value = value_of(facts)
-        if value is None:
-            return None
-        return opening + value + closing if value else nothing
+        return None if value is None else frame(value)
 
     return write
+
+
+def framed(name: str) -> Callable[[str], str]:
+    """Puts a value of a live property into its element."""
+    if LIVE[name].whole:
+        return str
+    local = split(name)[1]
+    opening, closing, nothing = f"<D:{local}>", f"</D:{local}>", f"<D:{local}/>"
+    return lambda value: opening + value + closing if value else nothing
 
 
 def split(name: str) -> tuple[str, str]:

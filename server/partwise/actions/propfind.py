@@ -2,86 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
 
 from partwise.actions.blocks import blocks
-from partwise.actions.properties import Facts, View, comparing
-from partwise.actions.propstats import Asked, Plan, plan_of
+from partwise.actions.properties import Source, View, comparing
+from partwise.actions.propstats import Asked, Planned, plan_of
+from partwise.actions.rows import Rows
 from partwise.errors import NotFound
-from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN, propstat_response
-from partwise.protocol.paths import Mount, Path, encode_segment
+from partwise.protocol.multistatus import MULTISTATUS_CLOSE, MULTISTATUS_OPEN
+from partwise.protocol.paths import Path
 from partwise.protocol.preferences import Depth
-from partwise.storage.base import Properties, Resource, Store
-
-#: Resources whose stored properties are read at once: their values are in memory together.
-_GROUP = 64
+from partwise.storage.base import Resource, Witness
 
 
 def propfind(
-    view: View, path: Path, depth: Depth, asked: Asked, *, minimal: bool = False, root: bool = True
+    view: View,
+    path: Path,
+    depth: Depth,
+    asked: Asked,
+    *,
+    minimal: bool = False,
+    root: bool = True,
+    target: Resource | None = None,
+    witness: Witness | None = None,
 ) -> Iterator[bytes]:
     """The multistatus document in blocks of about 64 KiB, empty ones between (``blocks``). Raises NotFound before the first.
 
-    ``minimal`` leaves out what a resource lacks (RFC 8144 §2.1); ``root=False`` the target itself (§3).
+    ``minimal`` leaves out what a resource lacks (RFC 8144 §2.1); ``root=False`` the target itself (§3). ``target`` is what
+    stands there, if that was looked up already; ``witness`` one that :func:`witness_of` gave before.
     """
-    target = view.store.stat(path)
     planned = plan_of(asked, minimal=minimal)
-    resources = _resources(view.store, target, depth)
-    if not root:
-        resources = islice(resources, 1, None)
-    found = _with_hrefs(view.mount, _with_stored(view.store, resources, planned.stored))
+    if target is None:
+        target = view.store.stat(path)
+    groups = _groups(view, target, depth, planned, witness)
+    if root:
+        groups = chain(((target,),), groups)
+    rows = Rows(view, planned)
     # In a listing of a whole tree each collection would be compared again with every one that holds it.
     compares = planned.compares and depth is not Depth.INFINITY
-    responses = _compared(view, planned.plan, found) if compares else _responses(view, planned.plan, found)
+    responses = _compared(view, rows, groups) if compares else map(rows.render, groups)
     return blocks(chain((MULTISTATUS_OPEN,), responses, (MULTISTATUS_CLOSE,)))
 
 
-def _responses(view: View, plan: Plan, found: Iterable[tuple[str, Resource, Properties]]) -> Iterable[str]:
-    return (propstat_response(href, plan(Facts(resource, stored, view))) for href, resource, stored in found)
+def witness_of(view: View, path: Path, depth: Depth, asked: Asked) -> Witness | None:
+    """Who sees when the answer to this question has become another one; ``None`` if nobody can.
+
+    Made before the question is answered.
+    """
+    planned = plan_of(asked, minimal=False)
+    if depth is Depth.INFINITY or planned.needs(Source.ELSEWHERE):
+        return None
+    locks = planned.needs(Source.LOCKS)
+    witness = view.store.witness(path, stored=planned.stored, locks=locks)
+    # The time that a lock has left is another one each second.
+    if witness is not None and locks and view.store.has_locks():
+        witness.close()
+        return None
+    return witness
 
 
-def _compared(view: View, plan: Plan, found: Iterable[tuple[str, Resource, Properties]]) -> Iterator[str]:
-    for one in found:
-        with suppress(NotFound):  # gone since it was listed
-            yield from comparing(view, one[1])
-        yield from _responses(view, plan, [one])
-        view.findings.compared.clear()
-        yield ""
-
-
-def _with_stored(store: Store, resources: Iterable[Resource], needed: bool) -> Iterator[tuple[Resource, Properties]]:
-    if not needed:
-        for resource in resources:
-            yield resource, {}
-        return
-    coming = iter(resources)
-    while group := list(islice(coming, _GROUP)):
-        stored = store.properties([resource.path for resource in group])
-        for resource in group:
-            yield resource, stored.get(resource.path, {})
-
-
-def _with_hrefs(
-    mount: Mount, found: Iterable[tuple[Resource, Properties]]
-) -> Iterator[tuple[str, Resource, Properties]]:
-    parent: Path | None = None
-    prefix = ""
-    for resource, stored in found:
-        path = resource.path
-        if not path:
-            yield mount.href(()), resource, stored
-            continue
-        # Most siblings follow each other: what they share is encoded once.
-        if path[:-1] != parent:
-            parent = path[:-1]
-            prefix = mount.href(parent, collection=True)
-        yield f"{prefix}{encode_segment(path[-1])}{'/' if resource.collection else ''}", resource, stored
-
-
-def _resources(store: Store, target: Resource, depth: Depth) -> Iterable[Resource]:
+def _groups(
+    view: View, target: Resource, depth: Depth, planned: Planned, witness: Witness | None
+) -> Iterable[Sequence[Resource]]:
     if depth is Depth.ZERO or not target.collection:
-        return (target,)
-    below = store.members(target.path) if depth is Depth.ONE else store.walk(target.path)
-    return chain((target,), below)
+        return ()
+    born = planned.needs(Source.BIRTH)
+    return view.store.scan(target.path, depth is Depth.INFINITY, born=born, witness=witness)
+
+
+def _compared(view: View, rows: Rows, groups: Iterable[Sequence[Resource]]) -> Iterator[str]:
+    for group in groups:
+        for resource in group:
+            with suppress(NotFound):  # gone since it was listed
+                yield from comparing(view, resource)
+            yield rows.render((resource,))
+            view.findings.compared.clear()
+            yield ""

@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
-from partwise.actions.properties import LIVE, Facts, dead, empty, is_live, needs_comparing, needs_stored, writer
+from partwise.actions.properties import (
+    LIVE,
+    Facts,
+    Source,
+    dead,
+    empty,
+    is_live,
+    needs_comparing,
+    needs_stored,
+    source,
+    writer,
+)
 from partwise.errors import TooLarge
 from partwise.protocol.propfind import AllProp, Prop, PropName
 
@@ -20,12 +31,25 @@ Propstats = list[tuple[int, str]]
 Plan = Callable[[Facts], Propstats]
 
 
+#: The name of a property in Clark notation, and what is told where it is missing, ``None``: nothing.
+Entries = tuple[tuple[str, str | None], ...]
+
+
 class Planned(NamedTuple):
-    """A plan, and whether it needs stored properties, and all below each collection compared (``properties.comparing``)."""
+    """A plan, and whether it needs stored properties, and all below each collection compared (``properties.comparing``).
+
+    ``entries`` are the properties that it tells, in their order, but for dead ones of which nobody knows before they are
+    read; ``None`` for a plan that tells none (see ``actions.rows``).
+    """
 
     plan: Plan
     stored: bool
     compares: bool = False
+    entries: Entries | None = None
+
+    def needs(self, of: Source) -> bool:
+        """Does a value follow from this?"""
+        return self.entries is None or any(source(name) is of for name, _ in self.entries)
 
 
 def plan_of(asked: Asked, *, minimal: bool) -> Planned:
@@ -38,12 +62,13 @@ def plan_of(asked: Asked, *, minimal: bool) -> Planned:
             return Planned(_names, stored=True)
         case AllProp(include=include):
             names = [name for name, live in LIVE.items() if live.in_allprop]
-            plan = _values(names, _bounded(include), with_dead=True, minimal=minimal)
-            return Planned(plan, stored=True, compares=any(map(needs_comparing, include)))
+            entries = _entries(names, _bounded(include), with_dead=True, minimal=minimal)
+            return Planned(_values(entries, with_dead=True), True, any(map(needs_comparing, include)), entries)
         case Prop(names=names):
             named = _bounded(names)
-            plan = _values((), named, with_dead=False, minimal=minimal)
-            return Planned(plan, any(map(needs_stored, named)), any(map(needs_comparing, named)))
+            entries = _entries((), named, with_dead=False, minimal=minimal)
+            plan = _values(entries, with_dead=False)
+            return Planned(plan, any(map(needs_stored, named)), any(map(needs_comparing, named)), entries)
 
 
 def _names(facts: Facts) -> Propstats:
@@ -64,7 +89,7 @@ def _bounded(names: Iterable[str]) -> tuple[str, ...]:
     return named
 
 
-def _values(all_of: Iterable[str], named: tuple[str, ...], *, with_dead: bool, minimal: bool) -> Plan:
+def _entries(all_of: Iterable[str], named: tuple[str, ...], *, with_dead: bool, minimal: bool) -> Entries:
     """``all_of``: left out where a resource lacks them; ``named``: asked for by name, so 404 where it does."""
     plan: dict[str, str | None] = dict.fromkeys(all_of)
     for name in named:
@@ -73,23 +98,33 @@ def _values(all_of: Iterable[str], named: tuple[str, ...], *, with_dead: bool, m
             plan.setdefault(name, None if minimal else empty(name))
         elif not minimal:
             plan[name] = empty(name)
-    entries = tuple((writer(name), missing) for name, missing in plan.items())
+    return tuple(plan.items())
+
+
+def _values(entries: Entries, *, with_dead: bool) -> Plan:
+    writers = tuple((writer(name), missing) for name, missing in entries)
+    told = {name for name, _ in entries}
 
     def propstats(facts: Facts) -> Propstats:
-        present, absent = "", ""
-        for write, missing in entries:
-            value = write(facts)
-            if value is not None:
-                present += value
-            elif missing is not None:
-                absent += missing
+        values = [(write(facts), missing) for write, missing in writers]
         if with_dead and facts.stored:
-            present += "".join(value for name, value in dead(facts.stored).items() if name not in plan)
-        answer: Propstats = []
-        if present or not absent:
-            answer.append((HTTPStatus.OK, present))
-        if absent:
-            answer.append((HTTPStatus.NOT_FOUND, absent))
-        return answer
+            values += [(value, None) for name, value in dead(facts.stored).items() if name not in told]
+        return gathered(values)
 
     return propstats
+
+
+def gathered(values: Iterable[tuple[str | None, str | None]]) -> Propstats:
+    """Elements, ``None`` for one that a resource lacks, and what is told then."""
+    present, absent = "", ""
+    for value, missing in values:
+        if value is not None:
+            present += value
+        elif missing is not None:
+            absent += missing
+    answer: Propstats = []
+    if present or not absent:
+        answer.append((HTTPStatus.OK, present))
+    if absent:
+        answer.append((HTTPStatus.NOT_FOUND, absent))
+    return answer

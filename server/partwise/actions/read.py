@@ -8,7 +8,7 @@ from partwise.actions.gate import etag_of
 from partwise.errors import PreconditionFailed
 from partwise.protocol.conditions import Conditions, Verdict
 from partwise.protocol.ranges import ByteRange, parse_range
-from partwise.storage.base import OpenFile, Properties, Resource, Store
+from partwise.storage.base import OpenFile, Path, Properties, Resource, Store
 
 #: A body up to this size is read together with opening the file; a larger one is sent by the kernel.
 SMALL = 64 * 1024
@@ -61,6 +61,19 @@ def represent(
     except BaseException:
         file.close()
         raise
+
+
+def at_hand(store: Store, path: Path, conditions: Conditions) -> Representation | None:
+    """As :func:`represent`, of a whole small file for which nothing has to be waited; ``None`` if that cannot be known.
+
+    Raises PreconditionFailed.
+    """
+    found = store.at_hand(path, SMALL)
+    if found is None:
+        return None
+    if not judge(found.resource, conditions):
+        return Representation(found.resource, None, modified=False)
+    return Representation(found.resource, None, content=found.content, stored=found.stored)
 
 
 def _stored(store: Store, resource: Resource) -> Properties:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from partwise.batch.broken_off import broken_off
 from partwise.batch.outcome import Outcome
 from partwise.batch.reader import Reader
 from partwise.batch.record import Metadata, is_owned
@@ -270,7 +271,13 @@ class Archive:
             _remove(self._path(batch, ending))
 
     def sweep(self, now: float) -> None:
-        """Remove reports that are too old, and the oldest ones while all together are too large; never a running one."""
+        """Remove reports that are too old, and the oldest ones while all together are too large; never a running one.
+
+        Before that those get an end whose writers were killed.
+        """
+        ended = self.end_broken_off()
+        if ended:
+            log.warning("an end was given to %d report%s of uploads that broke off", ended, "" if ended == 1 else "s")
         found: dict[str, tuple[float, int]] = {}
         for entry in os.scandir(self._folder):
             with contextlib.suppress(FileNotFoundError):
@@ -291,6 +298,18 @@ class Archive:
                 for ending in (_NAME, ""):
                     _remove(self._path(name, ending))
             total -= size
+
+    def end_broken_off(self) -> int:
+        """Give an end to the reports whose writers were killed; how many there were."""
+        ended = 0
+        for found in broken_off(self._folder):
+            name = os.path.basename(found.path).removesuffix(_REPORT)
+            with self._alone(), contextlib.suppress(FileNotFoundError), _opened(found.path) as descriptor:
+                if is_owned(descriptor):
+                    continue  # sent again meanwhile
+                mend(found.path, self._path(name, _BEFORE), descriptor)
+                ended += 1
+        return ended
 
     def _leads_somewhere(self, pointer: str) -> bool:
         with open(pointer) as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -15,8 +15,11 @@ from partwise.protocol.members import KIND, NAME, Kind
 from partwise.protocol.multipart import Event, NeedData
 from partwise.protocol.paths import Mount, Path, split_name
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = tuple[tuple[str, bytes], ...]
 Resolve = Callable[[], Path]
+
+#: Different header blocks of one form that are remembered.
+_REMEMBERED = 64
 
 _NONE: Mapping[str, str | None] = {}
 
@@ -140,6 +143,7 @@ class FormContainer:
     mount: Mount
     collection: Path
     charset: str = field(default="utf-8", init=False)
+    _known: dict[Headers, Mapping[str, str]] = field(default_factory=dict, init=False)
 
     def use_charset(self, name: str) -> None:
         """The ``_charset_`` field (§4.6): how names are encoded from here on. Raises Malformed."""
@@ -152,11 +156,13 @@ class FormContainer:
             raise Malformed("The field '_charset_' names an encoding that is not known here.") from None
 
     def part(self, headers: Headers) -> Part:
-        values = _values(headers)
-        counted = _counted(headers, _FORM)
-        raw = values.get("content-disposition")
-        if raw is None:
-            return ItemPart("", counted, failure=Malformed("A part of a form must have a Content-Disposition."))
+        if headers and headers[0][0] == "content-disposition":
+            raw, counted = headers[0][1], self._remembered(headers[1:])
+        else:
+            counted = _counted(headers, _FORM)
+            if (given := _values(headers).get("content-disposition")) is None:
+                return ItemPart("", counted, failure=Malformed("A part of a form must have a Content-Disposition."))
+            raw = given
         try:
             disposition = parse_form_disposition(raw)
         except Failure as failure:
@@ -170,6 +176,15 @@ class FormContainer:
         if not disposition.filename:
             return EmptyChoice((disposition.name or b"").decode("utf-8", "replace"))
         return self._item(disposition.filename, counted)
+
+    def _remembered(self, others: Headers) -> Mapping[str, str]:
+        """The fields that count, of those besides the disposition: mostly the same in all parts of a form."""
+        found = self._known.get(others)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[others] = _counted(others, _FORM)
+        return found
 
     def _item(self, filename: bytes, counted: Mapping[str, str]) -> ItemPart:
         try:

@@ -22,19 +22,21 @@ def item_of(part: ItemPart, gate: Gate, collection: Path, *, hashed: bool, late:
     assert part.path is not None
     declared = declare(part.headers)
     field, said = part.headers.get("if"), part.headers.get("overwrite")
-    judged = Gate(
-        gate.store,
-        gate.mount,
-        part.path,
-        gate.locate,
-        gate.principal,
-        declared.conditions,
-        # Of a PUT in a part of type application/http; the containers let no other have one.
-        gate.overwrite if said is None else parse_overwrite(said),
-        None if field is None else parse_if(field),
-        gate.tokens,
-    )
-    write = judged.write(part.path, len(collection))
+    if field is not None or said is not None or not declared.conditions.is_unconditional:
+        gate = Gate(
+            gate.store,
+            gate.mount,
+            part.path,
+            gate.locate,
+            gate.principal,
+            declared.conditions,
+            # Of a PUT in a part of type application/http; the containers let no other have one.
+            gate.overwrite if said is None else parse_overwrite(said),
+            None if field is None else parse_if(field),
+            gate.tokens,
+        )
+    stored = kept(declared, part.path[-1])
+    write = gate.write(part.path, len(collection))
     return Item(
         path=part.path,
         candidate=Candidate("/".join(part.path), declared.essence, declared.charset, declared.length),
@@ -45,7 +47,7 @@ def item_of(part: ItemPart, gate: Gate, collection: Path, *, hashed: bool, late:
         modified_ns=declared.modified_ns,
         coding=declared.coding,
         check_first=write.first,
-        properties={**kept(declared, part.path[-1]), **part.properties},
+        properties={**stored, **part.properties} if part.properties else stored,
         hashed=hashed,
         late=late,
     )

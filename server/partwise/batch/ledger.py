@@ -269,7 +269,8 @@ class Ledger:
                     self._advance(heading.target, pending, outcomes, next_in_line)
                 else:
                     outcomes.append(self._good(heading, fate, size))
-                    outcomes += self._duplicates(heading.target, pending)
+                    if pending.behind:
+                        outcomes += self._duplicates(heading.target, pending)
         self._report.settle(outcomes)
         for heading, staged in next_in_line:
             self._set_out(heading, staged)
@@ -325,7 +326,7 @@ class Ledger:
 
     def _good(self, heading: Heading, fate: Published | Rehearsed, size: int) -> Outcome:
         assert heading.target is not None
-        href = self._href(heading)
+        href = heading.target if heading.target not in self._told else self._href(heading)
         self._told[heading.target] = True
         status = (Success.CREATED if fate.created else Success.REPLACED).status
         rehearsed = isinstance(fate, Rehearsed)

@@ -61,7 +61,7 @@ def open_container(
     boundary = kind.parameter("boundary")
     if boundary is None:
         raise Malformed("The Content-Type has no boundary.")
-    decoder = MultipartDecoder(boundary.encode("utf-8", "surrogateescape"))
+    decoder = MultipartDecoder(boundary.encode("utf-8", "surrogateescape"), whole=True)
     if essence == "multipart/form-data":
         return FormContainer(mount, collection), decoder
     return MixedContainer(mount, collection, authority), decoder

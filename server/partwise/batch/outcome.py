@@ -72,7 +72,7 @@ class Summary:
 
 def dump(outcome: Outcome) -> bytes:
     """One line of the log."""
-    if outcome.failure is None and _is_plain(outcome):
+    if is_plain(outcome):
         # What most rows are; hrefs are percent-encoded and our ETags plain, so that nothing but the name needs escaping.
         name = _quoted(shortened(outcome.name, _KEPT))
         return (
@@ -93,10 +93,13 @@ def dump(outcome: Outcome) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def _is_plain(outcome: Outcome) -> bool:
+def is_plain(outcome: Outcome) -> bool:
+    """Was it stored under its own name, and is there nothing more to say than its size and entity tag?"""
+    if outcome.failure is not None or outcome.etag is None:
+        return False
     if outcome.replayed or outcome.earlier or outcome.would is not None or outcome.method is not None:
         return False
-    return outcome.content_id is outcome.digest is outcome.location is None and outcome.etag is not None
+    return outcome.content_id is outcome.digest is outcome.location is None
 
 
 def _dump_failure(failure: Failure) -> dict[str, Any]:

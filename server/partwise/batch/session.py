@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Protocol
 
 from partwise.actions.gate import UNCONDITIONAL, Gate
-from partwise.batch.containers import CollectionPart, Container, Decoder, EmptyChoice, Field, ItemPart, OperationPart
+from partwise.batch.containers import (
+    CollectionPart,
+    Container,
+    Decoder,
+    EmptyChoice,
+    Field,
+    ItemPart,
+    OperationPart,
+    Part,
+)
 from partwise.batch.declaring import item_of
 from partwise.batch.embedded import Embedded
 from partwise.batch.fields import COST, FormFields
@@ -24,12 +33,23 @@ from partwise.batch.outcome import Outcome
 from partwise.batch.replaying import Operations, Replay
 from partwise.batch.steering import Steering
 from partwise.errors import Depends, Failure, Malformed, MalformedName, TooLarge, TryAgain
-from partwise.intake.pipeline import Intake, Reception
+from partwise.intake.pipeline import Intake, Reception, Staged
 from partwise.protocol.digests import format_sha256
 from partwise.protocol.http_request import RequestHead
-from partwise.protocol.multipart import NEED_DATA, End, Event, PartBegin, PartBroken, PartData, PartEnd, PartFailed
+from partwise.protocol.multipart import (
+    NEED_DATA,
+    End,
+    Event,
+    PartBegin,
+    PartBroken,
+    PartData,
+    PartEnd,
+    PartFailed,
+    PartWhole,
+)
 from partwise.protocol.paths import Mount, Path
 from partwise.storage.base import Store
+from partwise.storage.one_at_a_time import OneAtATime
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +97,9 @@ class BatchSession:
         limits: BatchLimits,
         authorities: Collection[str] = (),
         earlier: Earlier | None = None,
+        threads: OneAtATime | None = None,
     ) -> None:
+        self._threads = threads or OneAtATime()
         self._decoder = decoder
         self._container = container
         self._collection = collection
@@ -111,6 +133,7 @@ class BatchSession:
             PartData: self._data,
             PartEnd: self._end_part,
             PartFailed: self._fail_part,
+            PartWhole: self._take,
             End: lambda event: None,
         }
         #: Items begun so far, which is the number of rows there will be.
@@ -151,11 +174,12 @@ class BatchSession:
             if self._deferred is not None:
                 (_, do), self._deferred = self._deferred, None
                 do()
-            while self.begun < stop and self._taken < STEP_BYTES and self._deferred is None:
-                event = self._decoder.next_event()
-                if event is NEED_DATA:
-                    return False
-                self._on[type(event)](event)
+            with self._threads.turn():
+                while self.begun < stop and self._taken < STEP_BYTES and self._deferred is None:
+                    event = self._decoder.next_event()
+                    if event is NEED_DATA:
+                        return False
+                    self._on[type(event)](event)
             return True
         finally:
             self._ledger.flush()
@@ -187,7 +211,9 @@ class BatchSession:
 
     def _begin(self, event: Event) -> None:
         assert isinstance(event, PartBegin)
-        part = self._container.part(event.headers)
+        self._begin_part(self._container.part(event.headers))
+
+    def _begin_part(self, part: Part) -> None:
         match part:
             case Field():
                 self._fields.begin(part.name)
@@ -208,6 +234,44 @@ class BatchSession:
             case OperationPart():
                 self._heading = self._next_heading(part.name, None, part.content_id)
                 self._attempt(part.failure, lambda: self._begin_operation(part))
+
+    def _take(self, event: Event) -> None:
+        """A whole part at once. An item that is stored as it comes takes the short way; all else the way of many pieces."""
+        assert isinstance(event, PartWhole)
+        data = event.data
+        self._taken += len(data)
+        part = self._container.part(event.headers)
+        if isinstance(part, ItemPart) and part.failure is None and self._is_plain():
+            self._check_count()
+            self._take_item(part, data)
+            return
+        self._begin_part(part)
+        if data:
+            self._on_data(data)
+        self._end_part(_PART_END)
+
+    def _is_plain(self) -> bool:
+        """Is everything stored as it comes, and what comes new?"""
+        steering = self.steering
+        return not steering.atomic and not steering.dry_run and self._earlier is None
+
+    def _take_item(self, part: ItemPart, data: bytes) -> None:
+        heading = self._next_heading(part.name, part.path, part.content_id)
+        try:
+            self._require_going_on()
+            duplicate = self._ledger.duplicate(heading)
+            if duplicate is not None:
+                raise duplicate
+            item = item_of(part, self._gate, self._collection, hashed=False, late=self._late)
+            reception, staged = self._intake.take(item, data)
+        except Exception as error:
+            self._ledger.refuse(heading, meaning(error))
+            return
+        self._stage(heading, reception, staged)
+
+    def _stage(self, heading: Heading, reception: Reception, staged: Staged) -> None:
+        digest = reception.sha256
+        self._ledger.stage(heading if digest is None else replace(heading, digest=format_sha256(digest)), staged)
 
     def _check_count(self) -> None:
         limit = self._limits.whole if self.steering.atomic else self._limits.items
@@ -312,10 +376,8 @@ class BatchSession:
             self._refuse(meaning(error))
             return
         heading, self._heading = self._heading, None
-        digest, self._reception = self._reception.sha256, None
-        if digest is not None:
-            heading = replace(heading, digest=format_sha256(digest))
-        self._ledger.stage(heading, staged)
+        reception, self._reception = self._reception, None
+        self._stage(heading, reception, staged)
 
     # -- collections and operations
 
@@ -405,6 +467,9 @@ class BatchSession:
 
 #: After these the target can be stored under again.
 _FREEING = {"DELETE", "MOVE"}
+
+
+_PART_END = PartEnd()
 
 
 def _skip(data: bytes) -> None:

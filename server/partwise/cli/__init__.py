@@ -1,4 +1,4 @@
-"""The command line: ``partwise serve`` and ``partwise push``."""
+"""The command line: ``partwise serve``, ``partwise push`` and ``partwise check``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 #: Each with a module of its own, imported when it is asked for: who pushes needs nothing of the server.
-_COMMANDS = {"serve": "partwise.cli.serve", "push": "partwise.cli.push"}
+_COMMANDS = {"serve": "partwise.cli.serve", "push": "partwise.cli.push", "check": "partwise.cli.check"}
 
 
 class _Parser(argparse.ArgumentParser):

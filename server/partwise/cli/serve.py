@@ -52,6 +52,8 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--quota", metavar="PATH=BYTES", action="append", type=_quota, help="most bytes below a path; repeatable"
     )
+    parser.add_argument("--max-connections", metavar="N", type=int, help="connections of one worker (4096)")
+    parser.add_argument("--max-staging", metavar="BYTES", type=int, help="most bytes on their way in one worker")
     parser.add_argument(
         "--apple-files", choices=("keep", "refuse"), help="what happens to ._* and .DS_Store of macOS (keep)"
     )

@@ -26,6 +26,8 @@ from partwise.protocol.problem_details import JSON_API, PROBLEM, errors_document
 from partwise.protocol.ranges import content_range
 from partwise.web import pages
 
+#: What every response says in ``Server``.
+SERVER = "partwise"
 XML = "application/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
@@ -45,7 +47,7 @@ _FAILURES = {
 _DOCUMENTS = {XML: error_document, PROBLEM: problem_document, JSON_API: errors_document}
 
 #: Seconds after which a client may try again (``Retry-After``).
-_RETRY = 5
+RETRY_AFTER = 5
 
 PAGE_HEADERS = {
     hdrs.CONTENT_TYPE: HTML,
@@ -115,6 +117,6 @@ def _headers(failure: Failure) -> dict[str, str]:
             # RFC 9110 §11.6.1: "A server generating a 401 response MUST send a WWW-Authenticate header field".
             return {hdrs.WWW_AUTHENTICATE: CHALLENGE}
         case TryAgain() | TooManyRequests():
-            return {hdrs.RETRY_AFTER: str(_RETRY)}
+            return {hdrs.RETRY_AFTER: str(RETRY_AFTER)}
         case _:
             return {}

@@ -1,15 +1,20 @@
-"""The requests whose bodies are arriving now, so that a server that must stop can end them with an answer."""
+"""The bodies that are arriving now: how many and how much there may be at once, and how a server that must stop ends them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from partwise.errors import Depends, Failure
+from partwise.errors import Depends, Failure, TooManyRequests, TryAgain
 
 #: Seconds that uploads get to write their last words, once they were told to stop.
 _LAST_WORDS = 5.0
+#: Seconds between two looks whether there is room again.
+_LOOK = 0.05
 
 
 # Timeouts, because aiohttp takes one quietly where it drains what a handler has left of a body, and logs all else as a fault.
@@ -21,28 +26,107 @@ class Cancelled(TimeoutError):
     """Somebody cancelled the batch; the rest of the body is not read."""
 
 
+class Late(TimeoutError):
+    """The body does not come, or too slowly; the rest of it is not read."""
+
+
 def cancelled() -> Failure:
     """What every item is told that was not judged before."""
     return Depends("The upload was cancelled; what was stored before stays.")
 
 
-class Arriving:
-    """All bodies in progress in this process."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be on its way at once in this process: bodies, batches, batches of one user, bytes. ``None``: any."""
 
-    def __init__(self) -> None:
+    uploads: int | None = None
+    batches: int | None = None
+    user_batches: int | None = None
+    staging: int | None = None
+
+
+class Arriving:
+    """All bodies in progress in this process. ``staged`` tells how many bytes are received and not published."""
+
+    def __init__(self, bounds: Bounds = Bounds(), staged: Callable[[], int] = lambda: 0) -> None:
+        self._bounds = bounds
+        self._staged = staged
         # By identity: aiohttp's requests are mappings, which have no hash.
         self._requests: dict[int, web.Request] = {}
+        self._promised: dict[int, int] = {}
+        self._batches: Counter[str | None] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
 
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __contains__(self, request: object) -> bool:
+        return id(request) in self._requests
+
     def begin(self, request: web.Request) -> None:
+        """Raises TryAgain if there are too many, or too much is on its way."""
+        if not request.content.is_eof():
+            # What is there in full already waits for nobody, and a small request of the protocol always gets through.
+            self._admit(request)
         self._requests[id(request)] = request
         self._empty.clear()
 
+    def _admit(self, request: web.Request) -> None:
+        uploads, staging = self._bounds.uploads, self._bounds.staging
+        if uploads is not None and len(self._requests) >= uploads:
+            raise TryAgain("Too many uploads are on their way to this server. Try again in a few seconds.")
+        if staging is None:
+            return
+        # A batch is published while it arrives; its length says little about what of it is held at any time.
+        promised = (request.content_length or 0) if request.method == hdrs.METH_PUT else 0
+        if self._on_their_way() + promised > staging:
+            raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
+        if promised:
+            self._promised[id(request)] = promised
+
+    def _on_their_way(self) -> int:
+        return self._staged() + sum(self._promised.values())
+
+    async def room(self, request: web.Request, size: int, patience: float) -> None:
+        """Wait, before ``size`` bytes of a body are taken, until there is room for what did not say how much it will be.
+
+        Raises TryAgain if there is none for ``patience`` seconds: of those that wait for each other's end somebody must go.
+        """
+        staging = self._bounds.staging
+        if staging is None:
+            return
+        if (promised := self._promised.get(id(request))) is not None:
+            self._promised[id(request)] = max(0, promised - size)
+            return
+        until = asyncio.get_running_loop().time() + patience
+        while self._on_their_way() + size > staging:
+            if asyncio.get_running_loop().time() >= until:
+                raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
+            await asyncio.sleep(_LOOK)
+
     def end(self, request: web.Request) -> None:
         self._requests.pop(id(request), None)
+        self._promised.pop(id(request), None)
         if not self._requests:
             self._empty.set()
+
+    def begin_batch(self, principal: str | None) -> None:
+        """To be ended with :meth:`end_batch`. Raises TooManyRequests for the user's own, TryAgain for everybody's.
+
+        Those who log in nowhere are not one user.
+        """
+        total, each = self._bounds.batches, self._bounds.user_batches
+        if principal is not None and each is not None and self._batches[principal] >= each:
+            raise TooManyRequests(f"You have {each} batches running; wait for one of them to end, then try again.")
+        if total is not None and self._batches.total() >= total:
+            raise TryAgain("Too many batches are running on this server. Try again in a few seconds.")
+        self._batches[principal] += 1
+
+    def end_batch(self, principal: str | None) -> None:
+        self._batches[principal] -= 1
+        if not self._batches[principal]:
+            del self._batches[principal]
 
     async def stop(self, grace: float) -> None:
         """Let bodies arrive for ``grace`` seconds more, then end those that are left."""

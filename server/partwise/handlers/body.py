@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, closing
 
 from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from partwise.errors import Malformed, TooLarge, TryAgain
-from partwise.handlers.arriving import Cancelled, Stopping, cancelled
+from partwise.errors import Malformed, TooLarge, TooSlow, TryAgain
+from partwise.handlers.arriving import Cancelled, Late, Stopping, cancelled
 from partwise.handlers.context import Call
 from partwise.handlers.expect import invite_body
+from partwise.handlers.hop import Lane
+from partwise.handlers.shortcut import Shortcut
 
 
 class ClientGone(ConnectionResetError):
@@ -22,13 +24,15 @@ class ClientGone(ConnectionResetError):
 async def chunks(call: Call) -> AsyncGenerator[bytes, None]:
     """The body as it arrives: whatever is there, never waiting for more.
 
-    Raises Malformed for broken chunked coding, TryAgain when the server stops, ClientGone when the connection ends early.
+    Raises Malformed for broken chunked coding, TooSlow for a body that does not come, TryAgain when the server stops or has no
+    room for another body, ClientGone when the connection ends early.
     """
     request, arriving = call.request, call.services.arriving
-    await invite_body(request)
     arriving.begin(request)
     try:
+        await invite_body(request)
         while data := await _next(request):
+            await arriving.room(request, len(data), call.services.config.body_timeout)
             yield data
         if getattr(request.protocol, "body_cut", False):
             raise ClientGone
@@ -38,11 +42,30 @@ async def chunks(call: Call) -> AsyncGenerator[bytes, None]:
         arriving.end(request)
 
 
+async def deliver(call: Call, lane: Lane, write: Callable[[bytes | memoryview], None]) -> None:
+    """The body as it arrives, to ``write`` on its lane; what that is given is good until it is called again.
+
+    Raises as :func:`chunks`, and what ``write`` raises.
+    """
+    arriving, patience = call.services.arriving, call.services.config.body_timeout
+    with closing(Shortcut(call.request, write)) as shortcut:
+        async with aclosing(chunks(call)) as parsed:
+            async for data in parsed:
+                shortcut.open(data)
+                try:
+                    await lane.run(shortcut.step, data)
+                finally:
+                    shortcut.shut()
+                await arriving.room(call.request, shortcut.read, patience)
+
+
 async def _next(request: web.Request) -> bytes:
     try:
         return await request.content.readany()
     except Stopping:
         raise TryAgain("The server is stopping; send what was not stored again.") from None
+    except Late:
+        raise TooSlow("The rest of the body did not come in time; send what was not stored again.") from None
     except Cancelled:
         # What is still on its way is drained, or the client might lose the answer to a reset of the connection.
         request.content.set_exception(None)  # type: ignore[arg-type]
@@ -60,12 +83,24 @@ async def whole(call: Call, limit: int) -> bytes:
     body = bytearray()
     if (call.request.content_length or 0) > limit:
         raise _too_large(limit)
+    request = call.request
+    if request.content.is_eof() and request.content.exception() is None and not _ended_early(request):
+        # All of it came with the head, or while others had their turn: nothing is waited for.
+        there = request.content.read_nowait()
+        if len(there) > limit:
+            raise _too_large(limit)
+        return there
     async with aclosing(chunks(call)) as arriving:
         async for data in arriving:
             body += data
             if len(body) > limit:
                 raise _too_large(limit)
     return bytes(body)
+
+
+def _ended_early(request: web.Request) -> bool:
+    protocol = request.protocol
+    return bool(getattr(protocol, "body_cut", False) or getattr(protocol, "body_broken", False))
 
 
 def has_body(request: web.Request) -> bool:

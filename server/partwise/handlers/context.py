@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -16,11 +17,13 @@ from partwise.config import Config
 from partwise.handlers.arriving import Arriving
 from partwise.handlers.background import Background
 from partwise.handlers.hop import Hop
+from partwise.handlers.listings import Listings
 from partwise.handlers.turns import Turns
 from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
 from partwise.storage.base import Store
 from partwise.storage.committer import Committer
+from partwise.storage.one_at_a_time import OneAtATime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,14 @@ class Services:
     accounts: Accounts | None = None
     #: Wall clock, seconds since 1970.
     clock: Callable[[], float] = time.time
+    #: Of this process.
+    threads: OneAtATime = field(default_factory=OneAtATime)
     #: For partial updates.
     turns: Turns = field(default_factory=Turns)
+    listings: Listings = field(default_factory=Listings)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request: the rooms, the request as aiohttp gives it, and its target as we read it."""
 
     services: Services
@@ -75,15 +80,16 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """A field of the request; repeated lines joined with ", " (RFC 9110 §5.3)."""
-        values = self.request.headers.getall(name, None)
-        return None if values is None else ", ".join(values)
+        headers = self.request.headers
+        return ", ".join(headers.getall(name)) if name in headers else None
 
-    def headers(self) -> dict[str, str]:
-        """All fields by their lower-case names; repeated lines joined."""
+    def headers(self, only: Collection[str] | None = None) -> dict[str, str]:
+        """The fields by their lower-case names, all or those named so; repeated lines joined."""
         found: dict[str, str] = {}
         for name, value in self.request.headers.items():
             key = name.lower()
-            found[key] = f"{found[key]}, {value}" if key in found else value
+            if only is None or key in only:
+                found[key] = f"{found[key]}, {value}" if key in found else value
         return found
 
 

@@ -9,11 +9,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from partwise.actions.members import MemberFailures
-from partwise.errors import Failure, LengthMismatch, NotImplementedHere, TryAgain
+from partwise.errors import Failure, LengthMismatch, NotImplementedHere, TooSlow, TryAgain
 from partwise.handlers.answer import failure_response, members_response
 from partwise.handlers.authenticate import authenticate
 from partwise.handlers.body import ClientGone
-from partwise.handlers.context import SERVICES, Call
+from partwise.handlers.context import SERVICES, Call, Services
 from partwise.handlers.delete import delete
 from partwise.handlers.expect import check_expectation
 from partwise.handlers.get import get
@@ -65,23 +65,26 @@ async def everything(request: web.Request, handler: Handler) -> web.StreamRespon
 async def handle(request: web.Request) -> web.StreamResponse:
     """Every request of the application."""
     services = request.app[SERVICES]
-    home = services.mount.href((), collection=True)
     try:
-        return await _answer(request)
+        return await _answer(request, services)
     except Failure as failure:
-        response = failure_response(request, failure, home)
+        response = failure_response(request, failure, _home(services))
+        if isinstance(failure, TooSlow):
+            # RFC 9110 §15.5.9: the rest of it is not waited for.
+            response.force_close()
     except MemberFailures as failures:
         response = members_response(failures)
     except ClientGone:
         # It may have closed its sending side only, and still be there to read this.
         cut = LengthMismatch("The request ended before its body was complete; nothing was stored.")
-        response = failure_response(request, cut, home)
+        response = failure_response(request, cut, _home(services))
         response.force_close()
     except (ConnectionError, web.HTTPException):
         raise
     except Exception:
         log.exception("%s failed", request.method)
-        response = failure_response(request, TryAgain("The server failed for a reason of its own. Try again."), home)
+        failed = TryAgain("The server failed for a reason of its own. Try again.")
+        response = failure_response(request, failed, _home(services))
     if request.writer.output_size:
         # A response has begun; only cutting it short tells the client that it is not whole.
         raise ConnectionAbortedError("failed in the middle of a response")
@@ -92,20 +95,25 @@ async def handle(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _answer(request: web.Request) -> web.StreamResponse:
-    services = request.app[SERVICES]
+def _home(services: Services) -> str:
+    return services.mount.href((), collection=True)
+
+
+async def _answer(request: web.Request, services: Services) -> web.StreamResponse:
     if request.method not in VERBS:
         raise NotImplementedHere(f"The method {request.method[:40]} is not known here.")
     check_expectation(request)
     check_host(request, services.config)
     principal = await authenticate(request, services)
-    if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+    coding = request.headers.get(hdrs.TRANSFER_ENCODING)
+    if coding is not None and coding.strip().lower() != "chunked":
         # RFC 9112 §6.1: a transfer coding that is not understood is answered with 501.
         raise NotImplementedHere("The only transfer coding that is known here is chunked.")
     # aiohttp's own reading of the target decodes too early and cuts at "#".
     raw = request.raw_path
-    everywhere = raw == "*" or services.mount.is_above(raw) or not services.policy.may_read(principal)
-    if request.method == "OPTIONS" and everywhere:
+    if request.method == "OPTIONS" and (
+        raw == "*" or services.mount.is_above(raw) or not services.policy.may_read(principal)
+    ):
         return web.Response(headers=compliance(EVERY))
     target = services.mount.parse(raw)
     if request.method in _WRITING and services.mount.is_hidden(target.path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -23,12 +24,11 @@ def gate_of(call: Call, conditions: Conditions | None = None, *, overwrite: bool
     """``conditions`` are those of the request if not given. Raises Malformed."""
     services = call.services
     field = call.header("If")
-    names = authorities(call)
     return Gate(
         services.store,
         services.mount,
         call.target.path,
-        lambda tag: _path(services.mount.locate(tag, names)),
+        partial(_locate, call),
         call.principal,
         Conditions.parse(call.header) if conditions is None else conditions,
         overwrite,
@@ -36,7 +36,9 @@ def gate_of(call: Call, conditions: Conditions | None = None, *, overwrite: bool
     )
 
 
-def _path(tagged: Target) -> Path:
+def _locate(call: Call, tag: str) -> Path:
+    # Few requests have tags: so what may stand in them is looked up when one is met.
+    tagged = call.services.mount.locate(tag, authorities(call))
     if tagged.service:
         raise NotFound("Nothing below the service prefix has a state that If could ask for.")
     return tagged.path

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -15,11 +13,12 @@ from aiohttp import hdrs, web
 from partwise.actions.gate import Gate
 from partwise.actions.listing import listing
 from partwise.actions.properties import CONTENT_LANGUAGE, content_type
-from partwise.actions.read import Representation, judge, represent
+from partwise.actions.read import Representation, at_hand, judge, represent
 from partwise.errors import NotFound
 from partwise.handlers.answer import PAGE_HEADERS
 from partwise.handlers.context import Call
 from partwise.handlers.gating import reading
+from partwise.handlers.sending import send_part
 from partwise.handlers.single_item import asked_item, single_item
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.conditions import Conditions
@@ -37,7 +36,12 @@ async def get(call: Call) -> web.StreamResponse:
     call.require_read()
     conditions = Conditions.parse(call.header)
     gate = reading(call)
-    found = await call.services.hop.run(_look_up, call, conditions, gate)
+    found: Resource | Representation | None = None
+    # What can be read without waiting is read here: a hop costs several times as much.
+    if gate is None and not call.target.slash and (hdrs.RANGE not in call.request.headers or _is_head(call)):
+        found = at_hand(call.services.store, call.target.path, conditions)
+    if found is None:
+        found = await call.services.hop.run(_look_up, call, conditions, gate)
     if isinstance(found, Resource):
         if (asked := asked_item(call.target.query)) is not None:
             return await single_item(call, *asked)
@@ -56,8 +60,12 @@ def _look_up(call: Call, conditions: Conditions, gate: Gate | None) -> Resource 
         return resource
     if target.slash:
         raise NotFound("There is no collection under this address.")
-    ranged = call.header(hdrs.RANGE) if call.request.method == "GET" else None
+    ranged = None if _is_head(call) else call.header(hdrs.RANGE)
     return represent(services.store, resource, conditions, ranged, services.config.max_ranges)
+
+
+def _is_head(call: Call) -> bool:
+    return call.request.method == "HEAD"
 
 
 async def _collection(call: Call, resource: Resource) -> web.StreamResponse:
@@ -76,7 +84,10 @@ async def send_file(
     """Closes the file. ``status`` is that of a whole file; ``extra`` are further headers."""
     if not found.modified:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_validators(found.resource))
-    headers = _validators(found.resource) | _content_headers(found) | dict(extra or {})
+    declared = content_type(found.resource, found.stored)
+    headers = {**_validators(found.resource), **_content_headers(declared, found.stored.get(CONTENT_LANGUAGE))}
+    if extra:
+        headers.update(extra)
     if found.file is None:
         return web.Response(status=status, body=found.content, headers=headers)
     with closing(found.file) as file:
@@ -108,15 +119,15 @@ def _validators(resource: Resource) -> dict[str, str]:
     }
 
 
-def _content_headers(found: Representation) -> dict[str, str]:
-    declared = content_type(found.resource, found.stored)
+@lru_cache(256)
+def _content_headers(declared: str, language: str | None) -> Mapping[str, str]:
     kind = declared.partition(";")[0].strip()
     headers = {hdrs.CONTENT_TYPE: declared, hdrs.ACCEPT_RANGES: "bytes", "X-Content-Type-Options": "nosniff"}
     if kind not in _PASSIVE and (
         kind == "image/svg+xml" or not kind.startswith(("image/", "audio/", "video/", "font/"))
     ):
         headers["Content-Security-Policy"] = _SANDBOX
-    if (language := found.stored.get(CONTENT_LANGUAGE)) is not None:
+    if language is not None:
         headers[hdrs.CONTENT_LANGUAGE] = language
     return headers
 
@@ -135,28 +146,12 @@ async def _send(
     if call.request.method == "HEAD":
         await response.write_eof()
         return response
-    loop, request = asyncio.get_running_loop(), call.request
-    with io.FileIO(file.fileno(), closefd=False) as source:
-        for head, part in parts:
-            if head:
-                await response.write(head)
-            count = part.stop - part.start
-            if count == 0:
-                continue
-            # A cold file would be read from disk inside the event loop.
-            await call.services.hop.run(_will_need, file, part)
-            if request.transport is None or request.transport.is_closing():
-                raise ConnectionResetError("the client went away")
-            if await loop.sendfile(request.transport, source, part.start, count) < count:
-                # Cut short by hand meanwhile. Only closing tells the client that what it has is not all.
-                raise ConnectionAbortedError("the file became shorter while it was sent")
+    for head, part in parts:
+        if head:
+            await response.write(head)
+        if part.stop > part.start:
+            await send_part(call, file.fileno(), part)
     if end:
         await response.write(end)
     await response.write_eof()
     return response
-
-
-def _will_need(file: OpenFile, part: ByteRange) -> None:
-    if hasattr(os, "posix_fadvise"):
-        count = min(part.stop - part.start, 8 * 1024 * 1024)
-        os.posix_fadvise(file.fileno(), part.start, count, os.POSIX_FADV_WILLNEED)

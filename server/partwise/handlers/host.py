@@ -8,6 +8,7 @@ asked nothing, since many send no sensible Host.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 
@@ -22,7 +23,7 @@ def check_host(request: web.Request, config: Config) -> None:
     """Raises NotAllowed for a browser that asks a server on loopback, open to anybody, for another name."""
     if config.anonymous is not None or config.htpasswd is not None or not config.on_loopback:
         return  # the operator has said who may come, and a browser keeps credentials for the name they were given under
-    if _is_ours(request.host, config) or not _is_browser(request):
+    if _is_ours(request.host, config.host, config.public_url) or not _is_browser(request):
         return
     raise NotAllowed("This server answers browsers under localhost only; start it with --public-url to give it a name.")
 
@@ -32,15 +33,13 @@ def _is_browser(request: web.Request) -> bool:
     return agent.startswith("Mozilla/") or any(name in request.headers for name in _BROWSER)
 
 
-def _is_ours(host: str, config: Config) -> bool:
+@lru_cache(256)
+def _is_ours(host: str, listening: str, public_url: str | None) -> bool:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").lower()
-    if name in ("localhost", config.host.lower()) or name.endswith(".localhost"):
+    if name in ("localhost", listening.lower()) or name.endswith(".localhost"):
         return True
-    if (
-        config.public_url is not None
-        and host.lower() == config.public_url.partition("://")[2].partition("/")[0].lower()
-    ):
+    if public_url is not None and host.lower() == public_url.partition("://")[2].partition("/")[0].lower():
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -34,8 +34,14 @@ class Wishes:
         return headers
 
 
+_NONE = Wishes(minimal=False, representation=False, noroot=False, brief=False)
+
+
 def preferences(call: Call) -> Wishes:
     """``Brief: t`` is what Microsoft's clients send for the same (RFC 8144 §A)."""
+    headers = call.request.headers
+    if "Prefer" not in headers and "Brief" not in headers:
+        return _NONE
     found = parse_prefer(call.header("Prefer"))
     brief = (call.header("Brief") or "").strip().lower() == "t"
     return Wishes(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
 from partwise.actions import propfind as action
+from partwise.actions.gate import Gate
 from partwise.errors import FiniteDepth, NotFound, reason
 from partwise.handlers.answer import XML
 from partwise.handlers.body import whole
 from partwise.handlers.context import Call
 from partwise.handlers.gating import reading, view_of
+from partwise.handlers.listings import MOST_ASKED, MOST_EACH, Question
 from partwise.handlers.preferring import preferences
 from partwise.handlers.stream import stream_blocks
 from partwise.protocol.preferences import Depth, parse_depth
 from partwise.protocol.xml_bodies import parse_propfind
+from partwise.storage.base import Witness
+
+_STATUS = HTTPStatus.MULTI_STATUS
 
 
 async def propfind(call: Call) -> web.StreamResponse:
@@ -26,27 +32,95 @@ async def propfind(call: Call) -> web.StreamResponse:
     depth = parse_depth(call.header("Depth"), Depth.INFINITY)
     gate = reading(call)
     body = await whole(call, services.config.max_protocol_body)
-    asked = await services.hop.run(parse_propfind, body)
-    if depth is Depth.INFINITY and not services.config.infinite_depth:
-        raise FiniteDepth("Depth: infinity is not allowed here; ask for Depth: 1, collection by collection.")
-    resource = await services.hop.run(services.store.stat, target.path)
-    if target.slash and not resource.collection:
-        raise NotFound("There is no collection under this address.")
-    # RFC 4918 §10.4.3: a request of any method fails when no list holds.
-    if gate is not None:
-        await services.hop.run(gate.check_if, target.path, resource)
     wishes = preferences(call)
     # RFC 8144 §3: depth-noroot is for a Depth of 1 or infinity.
     noroot = wishes.noroot and depth is not Depth.ZERO
-    blocks = await services.hop.run(
-        action.propfind, view_of(call), target.path, depth, asked, minimal=wishes.minimal, root=not noroot
-    )
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: XML,
         hdrs.CACHE_CONTROL: "no-store",
         **wishes.applied(minimal=True, noroot=noroot),
     }
-    if resource.collection and not target.slash:
-        headers[hdrs.CONTENT_LOCATION] = services.mount.href(target.path, collection=True)
-    status = HTTPStatus.MULTI_STATUS
-    return await stream_blocks(call, status, headers, blocks, reason=reason(status))
+    question = Question(target.path, target.slash, depth, body, wishes.minimal, not noroot, call.principal)
+    answer = _Answer(call, question, gate)
+    if gate is not None or depth is Depth.INFINITY or len(body) > MOST_ASKED:
+        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+    listings = services.listings
+    document = listings.find(question) or await listings.wait(question)
+    if document is not None:
+        # No hop: see storage.local.witnesses. Only collections are kept.
+        _add_location(call, headers)
+        return web.Response(status=_STATUS, reason=reason(_STATUS), headers=headers, body=document)
+    if not listings.is_asked_again(question):
+        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+    with listings.coming(question), answer:
+        blocks = answer.watched(headers)
+        response = await stream_blocks(call, _STATUS, headers, blocks, reason=reason(_STATUS))
+        answer.keep()
+        return response
+
+
+def _add_location(call: Call, headers: dict[str, str]) -> None:
+    if not call.target.slash:
+        headers[hdrs.CONTENT_LOCATION] = call.services.mount.href(call.target.path, collection=True)
+
+
+class _Answer:
+    """The document that one request is answered with, made on a thread, and who can tell how long it is true."""
+
+    def __init__(self, call: Call, question: Question, gate: Gate | None) -> None:
+        self._call, self._question, self._gate = call, question, gate
+        self._view = view_of(call)
+        self._witness: Witness | None = None
+        self._gathered: list[bytes] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._witness is not None:
+            self._witness.close()
+
+    def blocks(self, headers: dict[str, str], *, watched: bool = False) -> Iterator[bytes]:
+        """See ``actions.propfind``; all that comes before it is done with the first block too, in the same hop."""
+        services, question = self._call.services, self._question
+        asked = parse_propfind(question.body)
+        if question.depth is Depth.INFINITY and not services.config.infinite_depth:
+            raise FiniteDepth("Depth: infinity is not allowed here; ask for Depth: 1, collection by collection.")
+        if watched:
+            self._witness = action.witness_of(self._view, question.path, question.depth, asked)
+        resource = services.store.stat(question.path)
+        if question.slash and not resource.collection:
+            raise NotFound("There is no collection under this address.")
+        # RFC 4918 §10.4.3: a request of any method fails when no list holds.
+        if self._gate is not None:
+            self._gate.check_if(question.path, resource)
+        if resource.collection:
+            _add_location(self._call, headers)
+        yield from action.propfind(
+            self._view,
+            question.path,
+            question.depth,
+            asked,
+            minimal=question.minimal,
+            root=question.root,
+            target=resource,
+            witness=self._witness,
+        )
+
+    def watched(self, headers: dict[str, str]) -> Iterator[bytes]:
+        """As :meth:`blocks`; they are gathered for :meth:`keep`."""
+        size = 0
+        for block in self.blocks(headers, watched=True):
+            size += len(block)
+            if self._witness is not None:
+                if size <= MOST_EACH:
+                    self._gathered.append(block)
+                else:
+                    self._gathered.clear()
+            yield block
+
+    def keep(self) -> None:
+        """The document is complete."""
+        if self._witness is not None and self._gathered:
+            self._call.services.listings.keep(self._question, b"".join(self._gathered), self._witness)
+            self._witness = None

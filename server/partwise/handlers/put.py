@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -10,15 +9,14 @@ from aiohttp import hdrs, web
 from partwise.actions.gate import Gate
 from partwise.actions.methods import COLLECTION
 from partwise.errors import ForbiddenName, LengthMismatch, NotFound, Success, WrongKind
-from partwise.handlers.body import chunks, whole
+from partwise.handlers.body import deliver, whole
 from partwise.handlers.context import Call
 from partwise.handlers.gating import gate_of
 from partwise.handlers.splice import store_spliced
-from partwise.handlers.storing import store
-from partwise.intake.declaration import Declaration, declare
+from partwise.handlers.storing import store, store_whole
+from partwise.intake.declaration import DECLARING, Declaration, declare
 from partwise.intake.item import Item
 from partwise.intake.kept import CHANGED, kept
-from partwise.intake.pipeline import Intake, Reception, Staged
 from partwise.intake.validators.base import Candidate
 from partwise.protocol.partial import parse_content_range
 from partwise.protocol.paths import TRAILING_SLASH, Path
@@ -69,7 +67,7 @@ async def check_name(call: Call) -> None:
 
 def item_of(call: Call, path: Path, gate: Gate | None = None) -> Item:
     """What the headers of the request declare. Raises Malformed."""
-    declared = declare(call.headers())
+    declared = declare(call.headers(DECLARING))
     if gate is None:
         gate = _gate(call, declared)
     # An absent Content-Length with a chunked body means: unknown.
@@ -100,14 +98,10 @@ async def store_body(call: Call, item: Item) -> Published:
     with call.services.hop.lane() as lane:
         if 0 < (item.length or 0) <= _SMALL and hdrs.EXPECT not in call.request.headers:
             # Most files are small: one hop for all of it.
-            body = await whole(call, _SMALL)
-            reception, staged = await lane.run(_receive, call.services.intake, item, body)
-            return await store(call, reception, staged, lane)
+            return await store_whole(call, item, await whole(call, _SMALL), lane)
         reception = await lane.run(call.services.intake.begin, item)
         try:
-            async with aclosing(chunks(call)) as arriving:
-                async for data in arriving:
-                    await lane.run(reception.write, data)
+            await deliver(call, lane, reception.write)
             if item.length is None and reception.size < (_expected(call) or 0):
                 raise LengthMismatch("The upload ended before the length that it announced; nothing was stored.")
             staged = await lane.run(reception.finish)
@@ -119,16 +113,6 @@ async def store_body(call: Call, item: Item) -> Published:
 
 def _expected(call: Call) -> int | None:
     return expected_length(call.header("X-Expected-Entity-Length"))
-
-
-def _receive(intake: Intake, item: Item, body: bytes) -> tuple[Reception, Staged]:
-    reception = intake.begin(item)
-    try:
-        reception.write(body)
-        return reception, reception.finish()
-    except BaseException:
-        reception.abort()
-        raise
 
 
 async def created(call: Call, published: Published) -> web.Response:

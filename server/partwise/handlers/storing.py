@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from partwise.errors import Failure
 from partwise.handlers.context import Call
-from partwise.handlers.hop import Lane
+from partwise.handlers.hop import Lane, Step
+from partwise.intake.item import Item
 from partwise.intake.judging import too_late, when_judged
 from partwise.intake.pipeline import Reception, Staged
 from partwise.storage.base import Published
@@ -25,6 +27,39 @@ async def store(call: Call, reception: Reception, staged: Staged, lane: Lane) ->
             await lane.run(reception.abort)
             raise
     return await _publish(call, staged)
+
+
+async def store_whole(call: Call, item: Item, body: bytes, lane: Lane) -> Published:
+    """As :func:`store`, from the first byte on, of a body that is there: one way out of the event loop and one back."""
+    services = call.services
+
+    def receive(done: Callable[[Published | Failure | _Waiting], None]) -> None:
+        reception = services.intake.begin(item)
+        try:
+            reception.write(body)
+            staged = reception.finish()
+        except BaseException:
+            reception.abort()
+            raise
+        if staged.waiting:
+            done(_Waiting(reception, staged))
+        else:
+            services.committer.submit([staged.publication], lambda results: done(results[0]))
+
+    found = await lane.run_until(receive)
+    if isinstance(found, _Waiting):
+        return await store(call, found.reception, found.staged, lane)
+    if isinstance(found, Failure):
+        raise found
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """For judges, with whom the event loop speaks."""
+
+    reception: Reception
+    staged: Staged
 
 
 async def _judged(staged: Staged, patience: float) -> None:
@@ -53,13 +88,9 @@ def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], result:
 
 
 async def _publish(call: Call, staged: Staged) -> Published:
-    loop = asyncio.get_running_loop()
-    published: asyncio.Future[Published | Failure] = loop.create_future()
-
-    def done(results: Sequence[Published | Failure]) -> None:
-        _deliver(loop, published, results[0])
-
-    call.services.committer.submit([staged.publication], done)
+    published: Step[Published | Failure] = Step()
+    bell = call.services.hop.bell
+    call.services.committer.submit([staged.publication], lambda results: bell.put(published, results[0]))
     result = await published
     if isinstance(result, Failure):
         raise result

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 
+from partwise.actions.blocks import BLOCK
 from partwise.handlers.context import Call
 from partwise.handlers.hop import Lane
 
@@ -17,41 +18,55 @@ _HOP = 0.005
 async def stream_blocks(
     call: Call, status: int, headers: Mapping[str, str], blocks: Iterator[bytes], *, reason: str | None = None
 ) -> web.StreamResponse:
-    """One hop per block; the next block is rendered while the client takes the last. Memory holds one at a time.
+    """One hop for about 64 KiB; memory holds that much at a time. What is complete after the first is one write.
 
-    An empty block says that it takes longer, so that there is a hop between. Raises ConnectionResetError when the client
-    does not wait.
+    An empty block says that it takes longer, so that there is a hop between. The first block comes before the head: what
+    fails before it can still have its own status, and ``headers`` may be added to. Raises ConnectionResetError when the
+    client does not wait.
     """
-    response = web.StreamResponse(status=status, reason=reason, headers=headers)
     with call.services.hop.walk() as lane:
+        ended = False
         try:
-            # The first block comes before the head: what fails now can still have its own status.
-            block = await _next(call, lane, blocks)
+            block, ended = await _next(call, lane, blocks)
+            if ended:
+                return web.Response(status=status, reason=reason, headers=headers, body=block)
+            response = web.StreamResponse(status=status, reason=reason, headers=headers)
             await response.prepare(call.request)
-            if call.request.method != "HEAD":
-                while block is not None:
-                    await response.write(block)
-                    block = await _next(call, lane, blocks)
+            if call.request.method == "HEAD":
+                await response.write_eof()
+                return response
+            while not ended:
+                await response.write(block)
+                block, ended = await _next(call, lane, blocks)
         finally:
-            await lane.run(_close, blocks)
-    await response.write_eof()
+            if not ended:
+                await lane.run(_close, blocks)
+    await response.write_eof(block)
     return response
 
 
-async def _next(call: Call, lane: Lane, blocks: Iterator[bytes]) -> bytes | None:
-    while (block := await lane.run(_advance, blocks)) == b"":
+async def _next(call: Call, lane: Lane, blocks: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The next block, and whether it is the last."""
+    while True:
+        block, ended = await lane.run(_advance, blocks)
+        if block or ended:
+            return block, ended
         transport = call.request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client went away")
-    return block
 
 
-def _advance(blocks: Iterator[bytes]) -> bytes | None:
-    """The next block; empty if there is none after a while, ``None`` at the end."""
+def _advance(blocks: Iterator[bytes]) -> tuple[bytes, bool]:
+    """What comes within a while, until it is enough to be written; and whether that was all."""
     end = time.monotonic() + _HOP
-    while (block := next(blocks, None)) == b"" and time.monotonic() < end:
-        pass
-    return block
+    gathered: list[bytes] = []
+    size = 0
+    for block in blocks:
+        gathered.append(block)
+        size += len(block)
+        if size >= BLOCK or time.monotonic() >= end:
+            return b"".join(gathered), False
+    return b"".join(gathered), True
 
 
 def _close(blocks: Iterator[bytes]) -> None:

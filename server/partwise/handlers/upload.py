@@ -37,7 +37,7 @@ from partwise.handlers.hop import Lane
 #: Forms with a schema.
 _DESCRIBED = {"application/xml", "text/xml"}
 #: Items that may be on their way at once: two groups of the committer. More, and reading waits.
-ON_THEIR_WAY = 512
+ON_THEIR_WAY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,19 @@ class Posted:
 async def receive(call: Call, posted: Posted) -> web.StreamResponse:
     """Receive a batch; gives its response, already sent.
 
-    Raises AlreadyRunning, OutOfSpace, and any Failure that came before an item was judged: it is the answer to the request.
+    Raises AlreadyRunning, OutOfSpace, TooManyRequests, TryAgain, and any Failure that came before an item was judged: it is the
+    answer to the request.
     """
     services = call.services
     home = services.mount.href(posted.gate.path, collection=True)
+    arriving, principal = services.arriving, call.principal
     try:
-        report = await services.hop.run(services.archive.create, call.principal, home, posted.steering.batch)
+        arriving.begin_batch(principal)
+        try:
+            report = await services.hop.run(services.archive.create, principal, home, posted.steering.batch)
+        except BaseException:
+            arriving.end_batch(principal)
+            raise
     except BaseException:
         await services.hop.run(posted.decoder.close)
         raise
@@ -96,6 +103,7 @@ class _Upload:
             limits=batch_limits(call),
             authorities=authorities(call),
             earlier=None if steering.batch is None else self._report,
+            threads=services.threads,
         )
         self._received = 0
         #: Everything that the client sends was read, or as much of it as ever will be.
@@ -141,6 +149,7 @@ class _Upload:
         # Both may be in a thread that uses the report.
         await asyncio.wait([receiving, telling])
         hop = self._call.services.hop
+        self._call.services.arriving.end_batch(self._call.principal)
         try:
             await hop.run(self._decoder.close)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from partwise.errors import OutOfSpace, TooLarge, UnsupportedType, WrongKind
@@ -11,13 +12,17 @@ from partwise.protocol.media_types import AcceptedTypes
 from partwise.storage.base import Path, Quota, Resource, Store, quota_exceeded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Admission:
     """The rules of this server for any body. ``max_size`` in bytes, ``None``: bounded by the disk alone."""
 
     store: Store
     accepted: AcceptedTypes
     max_size: int | None = None
+
+    @cached_property
+    def _unlimited(self) -> Bound:
+        return Bound(self.max_size, None, None)
 
     def admit(self, item: Item) -> Bound:
         """How large the body may be, for what is not known yet.
@@ -36,6 +41,13 @@ class Admission:
         bound = self._admit_body(item, self._bound(item.path, standing))
         item.check(standing)
         return bound
+
+    def admit_body(self, item: Item) -> Bound | None:
+        """As :meth:`admit`, of an item at whose name nobody looks; ``None`` where that is needed first, for whatever reason."""
+        if item.late or item.coding is not None or not self.accepted.allows(item.candidate.media_type):
+            return None
+        # How much may come depends on what is replaced.
+        return None if self.store.quota(item.path[:-1]) is not None else self._unlimited
 
     def _admit_body(self, item: Item, bound: Bound) -> Bound:
         if item.coding is not None:

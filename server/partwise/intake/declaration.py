@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from partwise.errors import Malformed
 from partwise.protocol.conditions import Conditions
@@ -22,6 +22,14 @@ from partwise.protocol.media_types import MediaType, parse_media_type
 Headers = Mapping[str, str]
 Get = Callable[[str], str | None]
 
+#: Of the headers of a request, those that :func:`declare` reads; its length it knows from elsewhere.
+DECLARING = frozenset(
+    (
+        *("content-type", "content-encoding", "content-transfer-encoding", "content-language"),
+        *("content-digest", "repr-digest", "content-md5", "oc-checksum", "x-oc-mtime", "last-modified"),
+        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
+    )
+)
 _TYPE_ONLY = {"content-type"}
 _UNCONDITIONAL = Conditions()
 
@@ -29,7 +37,7 @@ _UNCONDITIONAL = Conditions()
 _IDENTITY = {"", "7bit", "8bit", "binary", "identity"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Declaration:
     """``length`` in bytes, ``modified_ns`` nanoseconds since 1970: the modification time to keep.
 
@@ -46,11 +54,11 @@ class Declaration:
     language: str | None = None
     checksum: str | None = None
 
-    @property
+    @cached_property
     def essence(self) -> str | None:
         return None if self.media_type is None else self.media_type.essence
 
-    @property
+    @cached_property
     def charset(self) -> str | None:
         return None if self.media_type is None else self.media_type.parameter("charset")
 

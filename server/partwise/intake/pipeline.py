@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from partwise.errors import Failure, LengthMismatch, TryAgain
 from partwise.intake.admission import Admission, Bound
+from partwise.intake.hashing import Hashing
 from partwise.intake.item import Item
 from partwise.intake.validators.base import Validator, ValidatorFactory, Waiting
 from partwise.protocol.digests import DigestCheck
@@ -40,11 +41,35 @@ class Intake:
         upload = _Nowhere() if rehearsal else self.admission.store.stage()
         return Reception(item, upload, bound, self._validators)
 
+    def take(self, item: Item, data: bytes) -> tuple[Reception, Staged]:
+        """A whole body: as :meth:`begin`, :meth:`Reception.write` and :meth:`Reception.finish`, with the same verdict.
+
+        What stands under the name is judged when it is published, and looked at here only where something else speaks
+        against the item: what is told is the first in the order of judgement.
+        """
+        bound = self.admission.admit_body(item)
+        if bound is None:
+            return self._taken(self.begin(item), data)
+        try:
+            return self._taken(Reception(item, self.admission.store.stage(), bound, self._validators), data)
+        except Failure:
+            self.admission.admit(item)
+            raise
+
+    def _taken(self, reception: Reception, data: bytes) -> tuple[Reception, Staged]:
+        try:
+            if data:
+                reception.write(data)
+            return reception, reception.finish()
+        except BaseException:
+            reception.abort()
+            raise
+
 
 class _Nowhere:
     """An upload whose bytes nobody wants."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         pass
 
     def seal(self, modified_ns: int | None) -> None:
@@ -66,7 +91,7 @@ class Reception:
         self._factories = factories
         self._validators: tuple[Validator, ...] | None = None
         also = ("sha-256",) if item.hashed else ()
-        self._digests = DigestCheck(item.digests, *also) if item.digests or also else None
+        self._digests = Hashing(DigestCheck(item.digests, *also)) if item.digests or also else None
         self._bound = bound
         self._upload = upload
 
@@ -75,8 +100,11 @@ class Reception:
         """Of the bytes so far, ``None`` if nobody asked for it."""
         return None if self._digests is None else self._digests.value("sha-256")
 
-    def write(self, data: bytes) -> None:
-        """The next bytes. Raises a Failure as soon as one is known; the rest of the body need not be sent."""
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes, which must stay as they are until the next call.
+
+        Raises a Failure as soon as one is known; the rest of the body need not be sent.
+        """
         self.size += len(data)
         length = self.item.length
         if length is not None and self.size > length:
@@ -87,14 +115,19 @@ class Reception:
             self._digests.update(data)
         self._upload.write(data)
 
-    def _judge(self, data: bytes) -> None:
+    def _judge(self, data: bytes | memoryview) -> None:
         try:
             if self._validators is None:
                 # Only now: an empty body has no contents to judge (Windows and Finder PUT one first).
-                started = (factory(self.item.candidate) for factory in self._factories)
-                self._validators = tuple(validator for validator in started if validator is not None)
+                candidate = self.item.candidate
+                started = [factory(candidate) for factory in self._factories]
+                self._validators = tuple([validator for validator in started if validator is not None])
+            if not self._validators:
+                return
+            # They may keep what they are given.
+            whole = bytes(data)
             for validator in self._validators:
-                validator.feed(data)
+                validator.feed(whole)
         except Failure:
             raise
         except Exception:
@@ -115,6 +148,8 @@ class Reception:
         )
 
     def _finish_validators(self) -> tuple[Waiting, ...]:
+        if not self._validators:
+            return ()
         try:
             answers = [validator.finish() for validator in self._validators or ()]
         except Failure:

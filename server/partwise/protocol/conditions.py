@@ -43,12 +43,16 @@ class Conditions:
         Raises ``Malformed`` for bad entity tags; invalid dates count as absent (RFC 9110 §13.1.3, §13.1.4), and an
         ``If-Range`` that is neither tag nor date never holds.
         """
+        match, none_match, if_range = get("If-Match"), get("If-None-Match"), get("If-Range")
+        modified, unmodified = get("If-Modified-Since"), get("If-Unmodified-Since")
+        if match is none_match is modified is unmodified is if_range is None:
+            return _NONE
         return cls(
-            if_match=_tags(get("If-Match")),
-            if_none_match=_none_of(get("If-None-Match")),
-            if_modified_since=_date(get("If-Modified-Since")),
-            if_unmodified_since=_date(get("If-Unmodified-Since")),
-            if_range=_range_validator(get("If-Range")),
+            if_match=_tags(match),
+            if_none_match=_none_of(none_match),
+            if_modified_since=_date(modified),
+            if_unmodified_since=_date(unmodified),
+            if_range=_range_validator(if_range),
         )
 
     @property
@@ -119,6 +123,10 @@ class Conditions:
         if self.if_none_match is ANY:
             return False
         return etag is None or not any(asked.weak_match(etag) for asked in self.if_none_match)
+
+
+#: What most requests have.
+_NONE = Conditions()
 
 
 def _later(modified: float, date: int) -> bool:

@@ -35,7 +35,7 @@ class Expected:
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -45,7 +45,7 @@ class _Adler32:
     def __init__(self) -> None:
         self._sum = zlib.adler32(b"")
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._sum = zlib.adler32(data, self._sum)
 
     def digest(self) -> bytes:
@@ -157,7 +157,7 @@ class DigestCheck:
         algorithms = {each.algorithm for each in self._expected} | {*also}
         self._hashes = {algorithm: _ALGORITHMS[algorithm][0]() for algorithm in algorithms}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the body."""
         for each in self._hashes.values():
             each.update(data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from partwise import errors
@@ -37,8 +38,7 @@ _EXT_VALUE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FormDisposition:
+class FormDisposition(NamedTuple):
     """A part of a form; bytes, because ``_charset_`` may come to say what they mean. ``None`` is absent."""
 
     name: bytes | None

@@ -102,8 +102,8 @@ Check = Callable[[Resource | None], None]
 class Upload(Protocol):
     """Bytes on their way into the store, invisible to everybody. Used by one thread at a time."""
 
-    def write(self, data: bytes) -> None:
-        """Append. Raises OutOfSpace when the disk is full."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; ``data`` may change afterwards. Raises OutOfSpace when the disk is full."""
 
     def seal(self, modified_ns: int | None) -> None:
         """No more bytes come. ``modified_ns``: keep this modification time. Raises OutOfSpace."""
@@ -212,6 +212,14 @@ class Witness(Protocol):
 Failed = Callable[[Path, Failure], None]
 
 
+class AtHand(NamedTuple):
+    """A small file that was in memory: what it is (``created_ns`` is not looked for), its contents, its stored properties."""
+
+    resource: Resource
+    content: bytes
+    stored: Properties
+
+
 class Store(Protocol):
     """A tree of files and collections."""
 
@@ -257,8 +265,20 @@ class Store(Protocol):
     def open(self, path: Path) -> OpenFile:
         """Raises NotFound, also when ``path`` is a collection."""
 
+    def at_hand(self, path: Path, most: int) -> AtHand | None:
+        """A file of ``most`` bytes at most, if nothing at all has to be waited for: no disk, no lock, nobody else.
+
+        ``None`` says nothing about what stands there: it must be looked at in the other ways.
+        """
+
     def stage(self) -> Upload:
         """Room for one body. Nothing of it is visible, and a crash leaves nothing of it behind after the next start."""
+
+    def flush(self, publications: Sequence[Publication]) -> None:
+        """Make the bytes of sealed uploads durable; :meth:`publish` has less to do then. Not needed before it.
+
+        Raises OutOfSpace, TryAgain: then the uploads are to be aborted, for a second try could find clean what was lost.
+        """
 
     def publish(self, publications: Sequence[Publication]) -> list[Published | Failure]:
         """Make a group of sealed uploads appear; one answer each, in order.

@@ -39,6 +39,8 @@ class Root:
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         state = os.path.join(self.folder, hidden)
         os.makedirs(state, mode=0o700, exist_ok=True)
+        # What is durable in there is only found again by its name.
+        os.fsync(self.descriptor)
         status = os.stat(state)
         self.state = (status.st_dev, status.st_ino)
 

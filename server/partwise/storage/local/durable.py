@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 #: From so many descriptors on, one syncfs(2) costs less than a sync of each.
-_SYNCFS_FROM = 8
+_SYNCFS_FROM = 4
 
 
 def _load_syncfs() -> Callable[[int], int] | None:
@@ -23,6 +23,24 @@ def _load_syncfs() -> Callable[[int], int] | None:
 
 
 _syncfs = _load_syncfs()
+
+
+#: sync_file_range(2): begin to write, wait for nothing.
+_SYNC_FILE_RANGE_WRITE = 2
+
+
+def _load_sync_file_range() -> Callable[[int, int, int, int], object] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        function = ctypes.CDLL(None).sync_file_range
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_sync_file_range = _load_sync_file_range()
 
 
 class Durability:
@@ -40,6 +58,12 @@ class Durability:
         """Raises OSError."""
         os.fsync(descriptor)
 
+    def begin(self, descriptor: int, start: int, count: int) -> None:
+        """This part of a file will be synced later; its disk may work on it meanwhile."""
+        if _sync_file_range is not None:
+            # What it cannot do, and what goes wrong on the disk, the sync of the file finds out.
+            _sync_file_range(descriptor, start, count, _SYNC_FILE_RANGE_WRITE)
+
 
 class LeftToSystem(Durability):
     """What is acknowledged survives a kill of the server; the system writes it back some time later, as it likes."""
@@ -51,6 +75,9 @@ class LeftToSystem(Durability):
         pass
 
     def sync_one(self, descriptor: int) -> None:
+        pass
+
+    def begin(self, descriptor: int, start: int, count: int) -> None:
         pass
 
 

@@ -22,9 +22,10 @@ from partwise.storage.local.journal import Step
 from partwise.storage.local.ledger import Ledger, Limits
 from partwise.storage.local.quota import Quotas
 from partwise.storage.local.recovery import recover
-from partwise.storage.local.staging import Staging
+from partwise.storage.local.staging import NO_SPACE, Staging, space_or_raise
 from partwise.storage.local.upload import LocalUpload
-from partwise.storage.sql.intents import Intent
+from partwise.storage.one_at_a_time import OneAtATime
+from partwise.storage.sql.intents import Intent, Verb
 from partwise.storage.sql.state import Changes, State
 
 
@@ -75,12 +76,16 @@ class AnyMedium(ABC):
         """The critical section for what changes how much collections with a quota hold. Raises TryAgain."""
 
     @abstractmethod
+    def turn(self) -> AbstractContextManager[None]:
+        """For the part of a change that runs much Python."""
+
+    @abstractmethod
     def about_to(self, *steps: Step) -> None:
         """Announce steps. Raises OutOfSpace, TryAgain: then they must not be done."""
 
     @abstractmethod
     def sync_contents(self, uploads: Sequence[LocalUpload]) -> None:
-        """Make the bytes of sealed uploads durable. Raises TryAgain."""
+        """Make the bytes of sealed uploads durable. Raises OutOfSpace, TryAgain."""
 
     @abstractmethod
     def sync(self, descriptors: Iterable[int], *, state: bool) -> None:
@@ -89,6 +94,10 @@ class AnyMedium(ABC):
     @abstractmethod
     def discard(self, trash: str | None) -> None:
         """Remove what was moved into staging, out of the tree."""
+
+    def intend(self, intent: Intent) -> int:
+        """Record what is about to be done to names and state. Raises OutOfSpace, TryAgain: then it must not be done."""
+        return self.state.intend(intent)
 
     def forget(self, path: Path, intent: int | None) -> None:
         """What was known about a path and all below it, and its locks. Raises OutOfSpace, TryAgain."""
@@ -116,7 +125,9 @@ class Medium(AnyMedium):
         quotas: Mapping[Path, int],
         clock: Callable[[], float] = time.time,
         durability: Durability = FULL,
+        threads: OneAtATime | None = None,
     ) -> None:
+        self._threads = threads or OneAtATime()
         self.durability = durability
         with contextlib.ExitStack() as opened:
             self.root = Root(folder, hidden)
@@ -176,21 +187,39 @@ class Medium(AnyMedium):
             self.discard(name)
         return sound
 
+    def intend(self, intent: Intent) -> int:
+        number = super().intend(intent)
+        known = intent.replaced is not None or intent.verb is Verb.MAKE
+        if known or any(self.state.knows(path) for path in {intent.source, intent.destination}):
+            # The new name may reach the disk before the log does: after a power cut nobody would know what was begun.
+            self.sync([], state=True)
+        return number
+
     def section(self) -> AbstractContextManager[Ledger]:
         return self.quotas.section()
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._threads.turn()
 
     def about_to(self, *steps: Step) -> None:
         """Nobody needs to know."""
 
     def sync_contents(self, uploads: Sequence[LocalUpload]) -> None:
         waiting = [upload for upload in uploads if not upload.synced]
+        if not waiting:
+            return
         try:
             if any(upload.parked for upload in waiting):
                 self.durability.sync_all(self.staging.descriptor)
             else:
                 self.durability.sync([upload.descriptor for upload in waiting], self.staging.descriptor)
         except OSError as error:
+            if error.errno in NO_SPACE:
+                # Some file systems look for room only now, and those of a network may only now be told.
+                raise space_or_raise(error) from None
             raise not_durable(error) from None
+        for upload in waiting:
+            upload.synced = True
 
     def sync(self, descriptors: Iterable[int], *, state: bool) -> None:
         try:

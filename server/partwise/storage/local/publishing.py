@@ -18,6 +18,7 @@ from partwise.storage.local.medium import AnyMedium
 from partwise.storage.local.names import Name, Site, collection_in_the_way, is_open, make_parent, writable
 from partwise.storage.local.recovery import CREATED
 from partwise.storage.local.status import just_made, resource
+from partwise.storage.local.tree import look
 from partwise.storage.local.upload import LocalUpload
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Publ
         medium.sync_contents(uploads)
         with Directories(medium.root) as directories:
             site = Site(directories)
-            with medium.section() as site.ledger:
+            with medium.turn(), medium.section() as site.ledger:
                 if medium.journalled:
                     site.aside = _announced(medium, publications, site)
                 known = medium.state.properties([publication.path for publication in publications])
@@ -126,6 +127,8 @@ def place(publication: Publication, site: Site, has: Properties) -> Done:
         existing = writable(site.directories, publication.path)
         if existing is None:
             if isinstance(hindrance, Failure):
+                # A parent that is missing is told before what the check says.
+                look(site.directories, publication.path, publication.existing)
                 raise
             raise TryAgain("Somebody else changed this name at the same moment. Send it again.") from None
     return _replace(publication, existing, site, has)

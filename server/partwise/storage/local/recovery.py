@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -13,7 +14,7 @@ from partwise.storage.local.beneath import Directories, Root
 from partwise.storage.local.durable import sync_all
 from partwise.storage.local.folder import Folder
 from partwise.storage.local.journal import roll_back
-from partwise.storage.sql.intents import Identity, Intent, Verb
+from partwise.storage.sql.intents import UNBORN, Identity, Intent, Verb
 from partwise.storage.sql.state import Changes, State
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def recover(state: State, directories: Directories, staging: Folder, folder: str
                 if not undone(directories.root, folder):
                     return False
                 state.forget_intent(number)
-                log.info("a transaction that did not end well has been undone")
+                log.warning("a transaction that did not end well has been undone")
                 continue
             done = _finished(intent, directories, staging, trash)
             with state.fulfilling(number) as changes:
@@ -133,8 +134,21 @@ def _finished(intent: Intent, directories: Directories, staging: Folder, trash: 
                 # It had been taken away, and the copy died with its maker.
                 return Intent(Verb.DELETE, intent.destination, intent.destination, intent.replaced)
             return intent if found == intent.identity else None
+        case Verb.MAKE:
+            _unmake(intent, source, directories)
+            return None
         case Verb.TRANSACTION:
             raise AssertionError("undone, never finished")
+
+
+def _unmake(intent: Intent, standing: Identity | None, directories: Directories) -> None:
+    """Remove what was made, without the properties or the lock that it should have had."""
+    if standing is None or intent.identity not in (standing, UNBORN):
+        return
+    parent = directories.open(intent.source[:-1])
+    # A collection that is not empty belongs to somebody else.
+    with contextlib.suppress(OSError):
+        (os.rmdir if intent.identity == UNBORN else os.unlink)(intent.source[-1], dir_fd=parent)
 
 
 def _moved(

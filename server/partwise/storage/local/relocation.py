@@ -52,7 +52,7 @@ def delete(medium: AnyMedium, path: Path, check: Check) -> None:
 
 def _intend_deletion(medium: AnyMedium, path: Path, name: Name) -> int | None:
     try:
-        return medium.state.intend(Intent(Verb.DELETE, path, path, name.identity()))
+        return medium.intend(Intent(Verb.DELETE, path, path, name.identity()))
     except OutOfSpace:
         # On a full disk nothing but a deletion makes room.
         return None
@@ -84,7 +84,7 @@ def move(medium: AnyMedium, move: Move) -> bool:
             shift = ledger.moving(ledger.at(directories, move.source), ledger.at(directories, move.destination))
             replaced = None if standing is None else destination.identity()
             intent = Intent(Verb.MOVE, move.source, move.destination, source.identity(), replaced)
-            number = medium.state.intend(intent)
+            number = medium.intend(intent)
             trash = _rename(medium, source, destination, replacing=standing is not None)
 
             def undo() -> None:
@@ -156,7 +156,7 @@ def _appear(
     staged = Name(medium.staging.descriptor, copied.name)
     replaced = destination.identity() if replacing else None
     intent = Intent(Verb.COPY, move.source, move.destination, staged.identity(), replaced, infinite)
-    number = medium.state.intend(intent)
+    number = medium.intend(intent)
     trash = _rename(medium, staged, destination, replacing=replacing)
 
     def undo() -> None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 
 from partwise.errors import OutOfSpace
 from partwise.storage.local.durable import FULL, Durability
 from partwise.storage.local.folder import Folder
+
+log = logging.getLogger(__name__)
 
 _START_LOCK = "start.lock"
 
@@ -46,9 +50,13 @@ class Staging(Folder):
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._sweep(parent)
         self.nameless = self._probe_nameless()
+        #: Bytes of uploads that are neither published nor aborted, in memory or in files.
+        self.held = 0
+        self._counting = threading.Lock()
 
     def _sweep(self, parent: str) -> None:
         """Remove what processes that are gone left behind."""
+        swept = 0
         for entry in os.scandir(parent):
             if not entry.is_dir(follow_symlinks=False):
                 continue
@@ -61,8 +69,13 @@ class Staging(Folder):
                 name = self.name()
                 os.rename(entry.path, os.path.join(self.folder, name))
                 self.remove(name)
+                swept += 1
             finally:
                 os.close(descriptor)
+        if swept:
+            log.warning(
+                "what %d process%s left in staging when killed has been removed", swept, "" if swept == 1 else "es"
+            )
 
     def _probe_nameless(self) -> bool:
         """Can a nameless file be made here and be given a name later? (Some file systems and containers cannot.)"""
@@ -87,6 +100,11 @@ class Staging(Folder):
         """Give a nameless file a name. Raises FileExistsError if the name is taken."""
         # Without dst_dir_fd the standard library takes link(2), which does not follow /proc/self/fd: EXDEV.
         os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+    def hold(self, size: int) -> None:
+        """So many bytes more, or fewer."""
+        with self._counting:
+            self.held += size
 
     def create(self) -> tuple[int, str | None]:
         """A new empty file: its descriptor, and its name in the folder if it has one."""

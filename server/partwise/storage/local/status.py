@@ -18,9 +18,9 @@ _KIND = 0o170000  # S_IFMT
 #: A Resource from all of its fields, without the function call that a named tuple's own constructor is.
 _made: Callable[[type[Resource], tuple[Path, bool, int, int, str | None, int]], Resource] = tuple.__new__
 
-# statx(2), struct statx: the birth time stands at byte 80 as seconds and nanoseconds.
+# statx(2), struct statx: what is known at byte 0; the birth time at byte 80 as seconds and nanoseconds.
 _MASK_BIRTH = 0x800
-_SIZE, _BIRTH_AT = 256, 80
+_SIZE = 256
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 
 
@@ -35,19 +35,18 @@ def _load() -> Birth:
         return _unknown
     function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
     function.restype = ctypes.c_int
-    local, unpack = threading.local(), struct.Struct("=qI").unpack_from
+    local, unpack = threading.local(), struct.Struct("=I76xqI").unpack_from
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
     def birth(descriptor: int, name: str) -> int | None:
         buffer = getattr(local, "buffer", None)
         if buffer is None:
             buffer = local.buffer = ctypes.create_string_buffer(_SIZE)
         flags = _AT_SYMLINK_NOFOLLOW if name else _AT_EMPTY_PATH
-        if function(descriptor, os.fsencode(name), flags, _MASK_BIRTH, buffer) != 0:
+        if function(descriptor, name.encode(encoding, errors), flags, _MASK_BIRTH, buffer) != 0:
             return None
-        if not int.from_bytes(buffer.raw[:4], sys.byteorder) & _MASK_BIRTH:
-            return None
-        seconds, nanoseconds = unpack(buffer, _BIRTH_AT)
-        return int(seconds) * 1_000_000_000 + int(nanoseconds)
+        known, seconds, nanoseconds = unpack(buffer)
+        return seconds * 1_000_000_000 + nanoseconds if known & _MASK_BIRTH else None
 
     return birth
 

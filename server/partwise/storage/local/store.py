@@ -8,15 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from partwise.errors import Failure
-from partwise.storage.base import Changes, Mark, Path, Publication, Published, Quota, Store
+from partwise.storage.base import AtHand, Changes, Mark, Path, Publication, Published, Quota, Store
 from partwise.storage.local import publishing
+from partwise.storage.local.at_hand import Reader
 from partwise.storage.local.comparison import Comparison
 from partwise.storage.local.durable import FULL, LeftToSystem
 from partwise.storage.local.measure import never
 from partwise.storage.local.medium import Medium
 from partwise.storage.local.recovery import CREATED
+from partwise.storage.local.status import unborn
 from partwise.storage.local.transaction import TransactionMedium, begun
+from partwise.storage.local.witnesses import LocalWitness, Notices
 from partwise.storage.local.writer import LocalWriter
+from partwise.storage.one_at_a_time import OneAtATime
 
 __all__ = ["CREATED", "LocalStore"]
 
@@ -44,10 +48,14 @@ class LocalStore(LocalWriter):
         quotas: Mapping[Path, int] | None = None,
         clock: Callable[[], float] = time.time,
         durable: bool = True,
+        threads: OneAtATime | None = None,
     ) -> None:
-        medium = Medium(folder, hidden, quotas or {}, clock, FULL if durable else LeftToSystem())
+        durability = FULL if durable else LeftToSystem()
+        medium = Medium(folder, hidden, quotas or {}, clock, durability, threads or OneAtATime())
         super().__init__(medium, medium.staging)
         self._comparison = Comparison(self._root, medium.state, medium.critical_section, self._entries)
+        self._reader = Reader(self._root)
+        self.notices = Notices(self._root)
         log.info("staging uses %s files", "nameless" if self._staging.nameless else "named")
 
     @contextlib.contextmanager
@@ -55,7 +63,18 @@ class LocalStore(LocalWriter):
         with begun(self._medium) as medium:
             yield Transaction(self, medium)
 
+    def at_hand(self, path: Path, most: int) -> AtHand | None:
+        stored = self._medium.state.known_properties(path)
+        if stored is None:
+            return None
+        found = self._reader.read(path, most)
+        return None if found is None else AtHand(unborn(path, found[0]), found[1], stored)
+
     # -- what has changed
+
+    def witness(self, path: Path, *, stored: bool, locks: bool) -> LocalWitness | None:
+        unchanged = self._medium.state.unchanged(properties=stored, locks=locks) if stored or locks else None
+        return self.notices.witness(path, unchanged)
 
     def compare(self, path: Path, infinite: bool) -> Iterator[None]:
         return self._comparison.compare(path, infinite)
@@ -83,10 +102,15 @@ class LocalStore(LocalWriter):
         """
         self._medium.quotas.recount(stop)
 
+    def staged(self) -> int:
+        """Bytes of uploads of this process that are neither published nor aborted."""
+        return self._staging.held
+
     def state_folder(self) -> str:
         return self._medium.folder
 
     def close(self) -> None:
+        self.notices.close()
         self._medium.close()
 
 
@@ -101,8 +125,15 @@ class Transaction(LocalWriter):
         groups = [publications[start : start + _GROUP] for start in range(0, len(publications), _GROUP)]
         return [answer for group in groups for answer in publishing.publish(self._medium, group)]
 
+    def at_hand(self, path: Path, most: int) -> AtHand | None:
+        """Nothing is, within a transaction."""
+        return None
+
     def transaction(self) -> contextlib.AbstractContextManager[Store]:
         raise RuntimeError("a transaction within a transaction")
+
+    def witness(self, path: Path, *, stored: bool, locks: bool) -> None:
+        """What a transaction does is not to be kept."""
 
     def compare(self, path: Path, infinite: bool) -> Iterator[None]:
         """What it changes is noted when it has ended."""

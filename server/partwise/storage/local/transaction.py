@@ -52,6 +52,10 @@ class TransactionMedium(AnyMedium):
     def section(self) -> AbstractContextManager[Ledger]:
         return nullcontext(self._ledger)
 
+    def turn(self) -> AbstractContextManager[None]:
+        """It is a long one."""
+        return nullcontext()
+
     def about_to(self, *steps: Step) -> None:
         # Nothing may happen to names once something could not be written down.
         self._state.require_sound()

@@ -17,6 +17,8 @@ from partwise.storage.sql.intents import Identity
 IN_MEMORY = 256 * 1024
 #: A body from this size on syncs its own data before it joins a group, so as not to hold up the small ones.
 SYNCS_ITSELF = 4 * 1024 * 1024
+#: The disk begins to write a large body after so many bytes, and again after as many: the last sync has little left to do.
+_STRETCH = 8 * 1024 * 1024
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -30,7 +32,9 @@ class LocalUpload:
     def __init__(self, staging: Staging) -> None:
         self._staging = staging
         self._small: list[bytes] = []
-        self._size = 0
+        self._size = self._held = 0
+        #: What of it the disk has been told to write.
+        self._begun = 0
         self._descriptor: int | None = None
         self._name: str | None = None
         self.synced = False
@@ -42,10 +46,12 @@ class LocalUpload:
         assert self._descriptor is not None, "not sealed, or published already"
         return self._descriptor
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._size += len(data)
+        self._held += len(data)
+        self._staging.hold(len(data))
         if self._descriptor is None:
-            self._small.append(data)
+            self._small.append(bytes(data))
             if self._size > IN_MEMORY:
                 self._spill()
         else:
@@ -59,13 +65,16 @@ class LocalUpload:
         data, self._small = b"".join(self._small), []
         self._write_out(data)
 
-    def _write_out(self, data: bytes) -> None:
+    def _write_out(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self.descriptor, view) :]
         except OSError as error:
             raise space_or_raise(error) from None
+        if self._size - self._begun >= _STRETCH:
+            self._staging.durability.begin(self.descriptor, self._begun, self._size - self._begun)
+            self._begun = self._size
 
     def seal(self, modified_ns: int | None) -> None:
         if self._descriptor is None:
@@ -141,6 +150,8 @@ class LocalUpload:
 
     def abort(self) -> None:
         self._small = []
+        held, self._held = self._held, 0
+        self._staging.hold(-held)
         descriptor, self._descriptor = self._descriptor, None
         name, self._name = self._name, None
         try:

@@ -29,6 +29,7 @@ from partwise.storage.local.staging import Staging
 from partwise.storage.local.status import resource
 from partwise.storage.local.tree import LocalTree, found, look
 from partwise.storage.local.upload import LocalUpload
+from partwise.storage.sql.intents import UNBORN, Identity, Intent, Verb
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -45,6 +46,9 @@ class LocalWriter(LocalTree):
     def stage(self) -> LocalUpload:
         return LocalUpload(self._staging)
 
+    def flush(self, publications: Sequence[Publication]) -> None:
+        self._medium.sync_contents([publishing.local(publication) for publication in publications])
+
     def publish(self, publications: Sequence[Publication]) -> list[Published | Failure]:
         return publishing.publish(self._medium, publications)
 
@@ -56,6 +60,7 @@ class LocalWriter(LocalTree):
                     raise Exists
                 check(None)
                 concerned = bool(properties or self._state.properties([path]))
+                number = self._intend(path, UNBORN) if concerned else None
                 self._medium.about_to(Made(path))
                 try:
                     os.mkdir(path[-1], dir_fd=parent)
@@ -65,14 +70,18 @@ class LocalWriter(LocalTree):
                     raise placing(error) from None
                 try:
                     made = directories.open(path)
-                    if concerned:
-                        with self._state.writing() as state:
+                    if number is not None:
+                        with self._state.fulfilling(number) as state:
                             state.clear([path])
                             state.set_properties(path, properties or {})
                 except BaseException:
                     os.rmdir(path[-1], dir_fd=parent)
                     raise
             self._medium.sync([made, parent], state=concerned)
+
+    def _intend(self, path: Path, identity: Identity) -> int:
+        """Something is about to be made of which something is to be known from the start."""
+        return self._medium.intend(Intent(Verb.MAKE, path, path, identity))
 
     def delete(self, path: Path, check: Check) -> None:
         relocation.delete(self._medium, path, check)
@@ -156,13 +165,14 @@ class LocalWriter(LocalTree):
         """RFC 4918 §7.3: the lock of an unmapped URL makes an empty resource, that lasts."""
         upload = publishing.local(empty)
         upload.seal(None)
+        number = self._intend(lock.root, upload.identity())
         self._medium.about_to(Placed(lock.root, upload.identity()))
         try:
             placed = publishing.place(empty, site, {})
         except OSError as error:
             raise placing(error) from None
         try:
-            with self._state.writing() as state:
+            with self._state.fulfilling(number) as state:
                 state.clear([lock.root])
                 state.add_lock(lock)
         except BaseException:

@@ -46,8 +46,10 @@ class Changes:
     Changes of single properties are gathered and written together before anything that depends on them.
     """
 
-    def __init__(self, connection: Connection, number: SharedNumber, now: float, most_locks: int) -> None:
-        self._connection, self._number = connection, number
+    def __init__(
+        self, connection: Connection, number: SharedNumber, stored: SharedNumber, now: float, most_locks: int
+    ) -> None:
+        self._connection, self._number, self._stored = connection, number, stored
         self._now, self._most_locks = now, most_locks
         self._cleared: set[bytes] = set()
         self._set: dict[bytes, dict[str, str | None]] = {}
@@ -70,6 +72,7 @@ class Changes:
     def clear_tree(self, path: Path) -> None:
         """Remove the properties of a path and everything below."""
         self.flush()
+        self._stored.unsettle()
         self._run(delete(PROPERTIES).where(at_or_below(PROPERTIES.c.path, path)))
 
     def move_tree(self, source: Path, destination: Path) -> None:
@@ -102,6 +105,8 @@ class Changes:
         """Write what was gathered."""
         cleared, changes = sorted(self._cleared), self._set
         self._cleared, self._set = set(), {}
+        if cleared or changes:
+            self._stored.unsettle()
         for paths in chunks(cleared):
             self._run_text(_clear(len(paths)), paths)
         rows: list[tuple[bytes, str, str]] = []

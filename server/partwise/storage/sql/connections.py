@@ -8,6 +8,7 @@ row of JSON, and written as one statement with many values.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -37,6 +38,10 @@ _UNREACHABLE = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
+
+
+#: Primary codes of a file whose contents are not what SQLite has written.
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def compiled(statement: ClauseElement) -> str:
@@ -102,19 +107,29 @@ def meanings() -> Iterator[None]:
 def _meaning(error: sqlite3.Error | DBAPIError) -> Failure:
     if code_of(error) in NO_ROOM:
         return OutOfSpace("There is no room left for locks and properties. Free some space and send the request again.")
-    log.error("the state database failed: %s", _cause(error))
+    if (code_of(error) or 0) & 0xFF in DAMAGED:
+        log.error(
+            "the state database is damaged (%s); stop the server and run `partwise check --repair` on the served folder",
+            _cause(error),
+        )
+    else:
+        log.error("the state database failed: %s", _cause(error))
     return TryAgain("The server's locks and properties cannot be used just now; nothing was changed. Send it again.")
 
 
-class StateBroken(Exception):
-    """The state cannot be used; its text is one sentence for the operator."""
+class StateBroken(ValueError):
+    """The state cannot be used; its text is for the operator, and says what to do."""
 
 
 def broken(name: str, error: OSError | sqlite3.Error | DBAPIError) -> StateBroken:
     """Why the database under this name could not be opened."""
     if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return no_room(name)
         return _unreachable(name, os.strerror(error.errno or 0))
     code = (code_of(error) or sqlite3.SQLITE_ERROR) & 0xFF
+    if code_of(error) in NO_ROOM:
+        return no_room(name)
     if code in _UNREACHABLE:
         return _unreachable(name, str(_cause(error)))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -124,8 +139,14 @@ def broken(name: str, error: OSError | sqlite3.Error | DBAPIError) -> StateBroke
 
 def damaged(name: str) -> StateBroken:
     return StateBroken(
-        f"The server's state in {name} is damaged; move that file away and start again:"
-        " locks and stored properties are lost then, files are not."
+        f"The server's state in {name} is damaged; run `partwise check --repair` on the served folder, which sets that file"
+        " aside and saves what can be read of locks and stored properties. Files are not concerned."
+    )
+
+
+def no_room(name: str) -> StateBroken:
+    return StateBroken(
+        f"There is no room on the disk to open the server's state in {name}; free some space, then start again."
     )
 
 

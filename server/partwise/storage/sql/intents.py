@@ -12,19 +12,25 @@ from partwise.storage.base import Path
 Identity = tuple[int, int]
 
 
+#: Of a collection that is not made yet.
+UNBORN: Identity = (0, 0)
+
+
 class Verb(StrEnum):
     DELETE = "delete"
     MOVE = "move"
     COPY = "copy"
+    MAKE = "make"
     TRANSACTION = "transaction"
 
 
 class Intent(NamedTuple):
-    """``source`` is deleted, or moved or copied to ``destination``.
+    """``source`` is deleted, or moved or copied to ``destination``; or it is made, and what is known about it from the start.
 
     ``identity`` is of what is deleted, or of what is to stand at the destination; ``replaced`` of what stood there before.
-    ``infinite``: a copy takes the properties of all members along. A transaction has no paths: its steps are in a journal
-    (see ``local.journal``) in the folder that ``identity`` is of.
+    What is made has the identity :data:`UNBORN` if it is a collection. ``infinite``: a copy takes the properties of all
+    members along. A transaction has no paths: its steps are in a journal (see ``local.journal``) in the folder that
+    ``identity`` is of.
     """
 
     verb: Verb

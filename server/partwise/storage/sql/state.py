@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, insert, inspect, select
@@ -31,6 +31,7 @@ from partwise.storage.sql.connections import (
 )
 from partwise.storage.sql.intents import Intent
 from partwise.storage.sql.joint import JointState
+from partwise.storage.sql.known import Known
 from partwise.storage.sql.lock_table import LockTable, read_all
 from partwise.storage.sql.schema import INTENTS, LOCKS, META, METADATA, PROPERTIES, VERSION, key
 from partwise.storage.sql.shared_number import SharedNumber
@@ -51,6 +52,7 @@ MOST_LOCKS = 20_000
 
 _OBJECT = func.json_group_object(PROPERTIES.c.name, PROPERTIES.c.value)
 _OF_ONE = compiled(select(_OBJECT).where(PROPERTIES.c.path == bindparam("path")))
+_AT_OR_BELOW = "SELECT EXISTS (SELECT 1 FROM properties WHERE path = ? OR (path > ? AND path < ?))"
 _ALL_LOCKS = select(func.group_concat(LOCKS.c.lock, ","))
 _ALL_INTENTS = select(INTENTS.c.id, INTENTS.c.intent).order_by(INTENTS.c.id)
 _META = select(META.c.key, META.c.value)
@@ -100,6 +102,9 @@ class State:
                     )
             self._number = SharedNumber(os.path.join(self._folder, NUMBER))
             opened.callback(self._number.close)
+            #: Says whether any stored property has changed.
+            self._stored = SharedNumber(os.path.join(self._folder, "properties.number"))
+            opened.callback(self._stored.close)
             #: Says whether :meth:`usage` has changed; odd while files are placed whose sizes are not written down yet.
             self.usage_number = SharedNumber(os.path.join(self._folder, "usage.number"))
             opened.callback(self.usage_number.close)
@@ -122,6 +127,7 @@ class State:
             os.fsync(self._log)
             os.fsync(folder)
         self._table = self._number.read() | 1, LockTable(())
+        self._known = Known(self._stored, lambda: not self._ask(stored_properties.ANY))
         try:
             self._locks()
             self.unfulfilled()
@@ -195,16 +201,54 @@ class State:
         """The stored properties of those paths that have some. Raises TryAgain."""
         if len(paths) == 1:
             # What most requests ask: so without a connection of its own.
+            number = self._known.now()
             values: dict[str, str] = json.loads(self._ask(_OF_ONE, key(paths[0])))
+            self._known.learn(number, paths[0], values)
             return {paths[0]: values} if values else {}
         if not self._ask(stored_properties.ANY):
             return {}
         with meanings(), self._engine.connect() as connection:
             return stored_properties.read(connection, paths)
 
+    def known_properties(self, path: Path) -> Mapping[str, str] | None:
+        """As :meth:`properties` of one path, without the database; ``None``: it must be asked."""
+        return self._known.of(path)
+
+    def knows(self, path: Path) -> bool:
+        """Are there stored properties, or locks, of a path or of anything below? Raises TryAgain."""
+        place = key(path)
+        if self._ask(_AT_OR_BELOW, place, place + b"/", place + b"0"):
+            return True
+        now = self._clock()
+        table = self._locks()
+        return any(lock.root == path for lock in table.on(path, now)) or next(table.below(path, now), None) is not None
+
     def _ask(self, statement: str, *values: bytes) -> Any:
         with meanings(), self._asking:
             return self._driver.execute(statement, values).fetchall()[0][0]
+
+    def unchanged(self, *, properties: bool, locks: bool) -> Callable[[], bool]:
+        """Tells whether nobody has changed stored properties, or locks, since now. Waits for nobody: then it says False."""
+        number = self._number.read()
+        version = self._version() if properties else 0
+
+        def still() -> bool:
+            if locks and (number & 1 or self._number.read() != number):
+                return False
+            return not properties or (version is not None and self._version() == version)
+
+        return still
+
+    def _version(self) -> int | None:
+        """Another one after every commit that this connection did not make, and it makes none; ``None`` if it is in use."""
+        if not self._asking.acquire(blocking=False):
+            return None
+        try:
+            return int(self._driver.execute("PRAGMA data_version").fetchall()[0][0])
+        except sqlite3.Error:
+            return None
+        finally:
+            self._asking.release()
 
     def usage(self) -> dict[Path, Usage]:
         """What the collections with a quota hold. Raises TryAgain."""
@@ -213,8 +257,7 @@ class State:
     @contextlib.contextmanager
     def fresh(self) -> Iterator[None]:
         """The caller is in the store's critical section, in no transaction: so an odd number is what a killed writer left."""
-        if self._number.read() & 1:
-            self._number.settle()
+        self._settle()
         yield
 
     # -- writing
@@ -228,7 +271,7 @@ class State:
             changes.flush()
 
     def _changes(self, connection: Connection) -> Changes:
-        return Changes(connection, self._number, self._clock(), self._most_locks)
+        return Changes(connection, self._number, self._stored, self._clock(), self._most_locks)
 
     @contextlib.contextmanager
     def joint(self, number: int) -> Iterator[JointState]:
@@ -303,8 +346,12 @@ class State:
         try:
             yield
         finally:
-            if self._number.read() & 1:
-                self._number.settle()
+            self._settle()
+
+    def _settle(self) -> None:
+        for number in (self._number, self._stored):
+            if number.read() & 1:
+                number.settle()
 
     def descriptor(self) -> int:
         """The log of the database: what was committed is durable once this is synced."""
