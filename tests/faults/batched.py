@@ -433,7 +433,7 @@ def run(folder: str, name: str, step: int, say: Callable[[bytes], object], *, fi
     ``first``: the try before it.
     """
     batch = BATCHES[name]
-    steps = Steps(step, Disk(folder) if step == 0 else None)
+    steps = Steps(step, Disk(folder, only_names=False) if step == 0 else None)
 
     def tell(row: Outcome) -> None:
         say(dump(row))

@@ -2,7 +2,7 @@
 
 It reads lines of JSON and answers each with one: ``{"batch": …}`` see :func:`_batch`, ``{"serve": FOLDER, "more": ARGUMENTS}``
 with the address that the server prints and its process id, ``{"end": PID}`` with how the server ended, ``{"push": ARGUMENTS}``
-with how that command ended.
+and ``{"check": ARGUMENTS}`` with how that command ended.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Ask = Callable[..., Any]
 
 
 @contextmanager
-def forking() -> Iterator[Ask]:
-    """Starts that process; what it gives sends a line, written as keywords, and returns the answer."""
+def forking(*within: str) -> Iterator[Ask]:
+    """Starts that process, by the command ``within``; what it gives sends a line, written as keywords, and returns the answer."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.forking"],
+        [*within, sys.executable, "-m", "tests.faults.forking"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -99,13 +99,13 @@ def _serve(folder: str, more: list[str]) -> Any:
         return {"pid": process, "says": pipe.readline()}
 
 
-def _push(arguments: list[str]) -> int:
+def _command(*arguments: str) -> int:
     def work(write: int) -> int:
         # A server on the same machine is back soon.
         pacing._FIRST_PAUSE = 0.01
         os.close(0)
         os.dup2(write, 1)
-        return partwise(["push", *arguments])
+        return partwise([*arguments])
 
     process, read = _forked(work)
     with os.fdopen(read) as pipe:
@@ -127,7 +127,9 @@ def main() -> None:
             answer = _serve(said["serve"], said.get("more", []))
             servers.add(answer["pid"])
         elif "push" in said:
-            answer = _push(said["push"])
+            answer = _command("push", *said["push"])
+        elif "check" in said:
+            answer = _command("check", *said["check"])
         else:
             servers.remove(said["end"])
             answer = os.waitstatus_to_exitcode(os.waitpid(said["end"], 0)[1])

@@ -16,7 +16,9 @@ from types import FrameType
 from typing import Any
 
 from partwise.errors import Failure
-from partwise.storage.base import Move, Publication, Store
+from partwise.storage.base import Lock, Move, Publication, Store
+from partwise.storage.local.check import examine
+from partwise.storage.local.repair import repair
 from partwise.storage.local.store import LocalStore
 
 Operation = Callable[[LocalStore], Any]
@@ -63,6 +65,10 @@ def _transaction(store: LocalStore) -> None:
         joint.delete(("folder", "a"), _anything)
 
 
+def _lock(name: str) -> Lock:
+    return Lock(f"urn:lock-of-{name}", (name,), True, True, "", None, 4e9)
+
+
 OPERATIONS: dict[str, Operation] = {
     "move-file": _move("file", "new"),
     "move-file-onto-file": _move("file", "other"),
@@ -75,21 +81,36 @@ OPERATIONS: dict[str, Operation] = {
     "copy-folder-alone": _copy("folder", "place", infinite=False),
     "delete-file": lambda store: store.delete(("file",), _anything),
     "delete-folder": lambda store: store.delete(("folder",), _anything),
+    "lock-new": lambda store: store.lock(_lock("new"), _anything),
+    "lock-file": lambda store: store.lock(_lock("other"), _anything),
+    "mark-file": lambda store: store.set_properties(("file",), {"{urn:marks}mark": "anew"}, _anything, modified_ns=5),
+    "make-marked": lambda store: store.make_collection(("new",), _anything, {"{urn:marks}mark": "made"}),
 }
 
 
 #: Beside the operations that change names and state together.
-TRANSACTION, START = "transaction", "start"
+TRANSACTION, START, REPAIR = "transaction", "start", "repair"
+
+
+def repaired(folder: str) -> list[str]:
+    """What ``partwise check --repair`` does; gives what it tells."""
+    state, told = f"{folder}/.partwise", list[str]()
+    repair(folder, state, told.append, damaged=examine(folder, state).damaged)
+    return told
 
 
 class Disk:
     """What a kill at this moment would leave."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, only_names: bool) -> None:
+        """``only_names``: files in the state folder, the database as one of them."""
+        self._only_names = only_names
         self._folder, self._version, self._rows = folder, -1, list[object]()
         self._database: sqlite3.Connection | None = None
 
     def now(self) -> object:
+        if self._only_names:
+            return list(_names(f"{self._folder}/.partwise", state=True))
         return list(_names(self._folder)), self._state()
 
     def _state(self) -> list[object]:
@@ -108,19 +129,19 @@ class Disk:
         return self._rows
 
 
-def _names(folder: str) -> Iterator[tuple[str, int, int, int]]:
+def _names(folder: str, *, state: bool = False) -> Iterator[tuple[str, int, int, int]]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         status = entry.stat(follow_symlinks=False)
         if entry.is_dir(follow_symlinks=False):
             yield entry.path, status.st_ino, 0, 0
-            yield from _names(entry.path)
-        elif entry.name[:8] != "state.db":
+            yield from _names(entry.path, state=state)
+        elif state or entry.name[:8] != "state.db":
             yield entry.path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _run(folder: str, name: str, step: int) -> list[int]:
-    store = None if name == START else LocalStore(folder)
-    disk = Disk(folder)
+    store = None if name in (START, REPAIR) else LocalStore(folder)
+    disk = Disk(folder, only_names=name == REPAIR)
     reached, changed, before = 0, list[int](), disk.now()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -137,12 +158,15 @@ def _run(folder: str, name: str, step: int) -> list[int]:
         return trace
 
     sys.settrace(trace)
-    if store is None:
+    if name == REPAIR:
+        repaired(folder)
+    elif store is None:
         store = LocalStore(folder)
     else:
         {**OPERATIONS, TRANSACTION: _transaction}[name](store)
     sys.settrace(None)
-    store.close()
+    if store is not None:
+        store.close()
     return changed
 
 

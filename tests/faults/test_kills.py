@@ -93,7 +93,7 @@ def test_names_and_properties_agree_after_a_kill(tmp_path: Path, filled: Path, a
     steps = ask(first, operation, 0)
     after = seen(store, first)
     store.close()
-    assert isinstance(steps, list) and len(steps) >= 2, "the operation changes names and state"
+    assert isinstance(steps, list) and len(steps) >= (operation != "lock-file") + 1, "it changes names and state"
     assert before != after
     for number, step in enumerate(steps, len(operation)):
         folder = shutil.copytree(filled, tmp_path / str(step))
