@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import Tally
+from benchmarks.driving import Tally
 from benchmarks.peers import PARTWISE, NotStarted, serving
 from benchmarks.report import aligned
-from benchmarks.workloads import Say, Wrong, run_job
+from benchmarks.rounds import Say, Wrong, run_job
 
 _MIB = 1024**2
 #: Bytes by which the process may grow while it lists.

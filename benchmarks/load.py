@@ -6,146 +6,83 @@ Everything that is sent is built before the clock starts.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-import random
 import re
-import selectors
 import socket
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from benchmarks.driving import BLOCK, PATIENCE, RESPONSE_END, Plan, Tally, carry_out, connect, drive, noise
 from benchmarks.wire import BOUNDARY, Response, WrongResponse, form, large_form, request
-
-#: Bytes asked of a socket at once, and sent at once.
-BLOCK = 1024 * 1024
-#: Seconds without a byte from the server after which it counts as hung.
-PATIENCE = 60.0
 
 _ROW_STATUS = re.compile(rb"<D:response>.*?<D:status>HTTP/1\.1 (\d{3})", re.DOTALL)
 _SUMMARY = re.compile(rb'<P:summary items="(\d+)" stored="(\d+)" failed="(\d+)".* state="(\w+)"')
-_RESPONSE_END = re.compile(rb"</(?:[\w.-]+:)?response>")
+_FOUR = (
+    b'<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop>'
+    b"<D:resourcetype/><D:getcontentlength/><D:getlastmodified/><D:getetag/></D:prop></D:propfind>"
+)
 
 
-@dataclass(slots=True)
-class Tally:
-    """``units`` (items, requests, D:response elements or bytes) in ``seconds``; what was ``wrong``, and how often.
-
-    ``first_byte``: seconds until the first byte of the answer, where a job measures that.
-    """
-
-    units: int = 0
-    seconds: float = 0.0
-    first_byte: float = 0.0
-    wrong: Counter[str] = field(default_factory=Counter)
+_STORED = (201, 204, 200)
 
 
-def noise(size: int) -> bytes:
-    """Contents that do not compress, the same in every run."""
-    return random.Random(size).randbytes(size)
-
-
-def _connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
-# -- many requests over kept-alive connections
-
-
-@dataclass(slots=True)
-class _Line:
-    """A connection and the response it waits for."""
-
-    connection: socket.socket
-    response: Response = field(default_factory=Response)
-
-
-def drive(
-    port: int, connections: int, requests: Iterator[bytes], seconds: float, units: Callable[[Response], int]
+def puts(
+    port: int, prefix: str, items: int, size: int, connections: int, seconds: float, driver: str | None = None
 ) -> Tally:
-    """Keep every connection busy with one request at a time until there are no more, or the time is over.
-
-    ``units`` says what a response is worth; it raises WrongResponse for one that is not good.
-    """
-    tally = Tally()
-    start = last = time.perf_counter()
-    with selectors.DefaultSelector() as selector:
-        # In this order: the other way round one request would be taken and never sent.
-        for _, first in zip(range(connections), requests, strict=False):
-            line = _Line(_connect(port))
-            line.connection.sendall(first)
-            selector.register(line.connection, selectors.EVENT_READ, line)
-        while selector.get_map():
-            ready = selector.select(PATIENCE)
-            if not ready:
-                tally.wrong["no answer"] += len(selector.get_map())
-                break
-            for key, _ in ready:
-                if not _receive(key.data, units, tally):
-                    continue
-                last = time.perf_counter()
-                _go_on(selector, key.data, port, None if last - start > seconds else next(requests, None))
-        for key in list(selector.get_map().values()):
-            key.data.connection.close()
-    tally.seconds = last - start
-    return tally
+    """One file per PUT, until all are stored or the time is over."""
+    heads = [request("PUT", f"{prefix}{n:06}.bin", port, size) for n in range(items)]
+    return carry_out(Plan(port, connections, seconds, _STORED, heads, noise(size)), driver)
 
 
-def _receive(line: _Line, units: Callable[[Response], int], tally: Tally) -> bool:
-    """Has the response been counted, good or wrong?"""
-    try:
-        if not line.response.feed(line.connection.recv(BLOCK)):
-            return False
-        tally.units += units(line.response)
-    except (WrongResponse, ConnectionError) as error:
-        tally.wrong[str(error)] += 1
-        line.response.closes = True
-    return True
-
-
-def _go_on(selector: selectors.BaseSelector, line: _Line, port: int, following: bytes | None) -> None:
-    """Send the next request, on a new connection if the server ends this one."""
-    if line.response.closes or following is None:
-        selector.unregister(line.connection)
-        line.connection.close()
-        if following is None:
-            return
-        line.connection = _connect(port)
-        selector.register(line.connection, selectors.EVENT_READ, line)
-    line.response = Response()
-    line.connection.sendall(following)
-
-
-def puts(port: int, items: int, size: int, connections: int, seconds: float) -> Tally:
-    """One file per PUT into the root."""
-    contents = noise(size)
-    requests = [request("PUT", f"/item-{n:06}.bin", port, size) + contents for n in range(items)]
-    return drive(port, connections, iter(requests), seconds, _stored)
+def gets(
+    port: int, prefix: str, items: int, size: int, connections: int, seconds: float, driver: str | None = None
+) -> Tally:
+    """Files as :func:`puts` stores them, from the first to the last and again until the time is over."""
+    heads = [request("GET", f"{prefix}{n:06}.bin", port) for n in range(items)]
+    return carry_out(Plan(port, connections, seconds, (200,), heads, again=True, contents=noise(size)), driver)
 
 
 def _stored(response: Response) -> int:
-    if response.status not in (200, 201, 204):
+    if response.status not in _STORED:
         raise WrongResponse(f"status {response.status}")
     return 1
 
 
 def propfind(
-    port: int, target: str, depth: str, members: int, connections: int, requests: int, seconds: float
+    port: int,
+    targets: list[str],
+    depth: str,
+    members: int,
+    connections: int,
+    seconds: float,
+    touches: list[str] | None = None,
+    driver: str | None = None,
 ) -> Tally:
-    """PROPFIND for four live properties; units are D:response elements, of which every answer must hold the same number."""
-    body = (
-        b'<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop>'
-        b"<D:resourcetype/><D:getcontentlength/><D:getlastmodified/><D:getetag/></D:prop></D:propfind>"
+    """PROPFIND for four live properties of each target in turn until the time is over; units are D:response elements.
+
+    ``touches``: for each target a file that is changed before it is asked for.
+    """
+    head = {"Depth": depth, "Content_Type": "application/xml"}
+    heads = [request("PROPFIND", target, port, len(_FOUR), **head) for target in targets]
+    plan = Plan(
+        port,
+        connections,
+        seconds,
+        (207,),
+        heads,
+        _FOUR,
+        touches or (),
+        again=True,
+        responses=members + 1,
+        always=len(targets) > 1,
     )
-    head = request("PROPFIND", target, port, len(body), Depth=depth, Content_Type="application/xml")
-    counter = _ResponseCounter(members + 1)
-    return drive(port, connections, iter([head + body] * requests), seconds, counter.count)
+    return carry_out(plan, driver)
 
 
 _ASKED = {
@@ -162,7 +99,7 @@ def listing(port: int, target: str, asked: str, depth: str, members: int, marked
     body = b'<?xml version="1.0"?><D:propfind xmlns:D="DAV:">' + _ASKED[asked] + b"</D:propfind>"
     head = request("PROPFIND", target, port, len(body), Depth=depth, Content_Type="application/xml")
     tally, response = Tally(), Response()
-    with _connect(port) as connection:
+    with connect(port) as connection:
         start = time.perf_counter()
         connection.sendall(head + body)
         data = connection.recv(BLOCK)
@@ -211,7 +148,7 @@ class _ResponseCounter:
             raise WrongResponse(f"status {response.status}")
         body = response.body
         if not self._end_tag:
-            match = _RESPONSE_END.search(body)
+            match = RESPONSE_END.search(body)
             self._end_tag = match[0] if match else b"</D:response>"
         found = body.count(self._end_tag)
         if found != self._expected:
@@ -240,7 +177,7 @@ def batch_large(port: int, size: int) -> Tally:
 def _post(port: int, length: int, buffers: Iterable[bytes], items: int, *, send_first: bool) -> Tally:
     head = request("POST", "/", port, length, Content_Type=f"multipart/form-data; boundary={BOUNDARY}")
     tally, response = Tally(), Response()
-    with _connect(port) as connection:
+    with connect(port) as connection:
         start = time.perf_counter()
         sender = threading.Thread(target=_send, args=(connection, head, buffers, tally), daemon=True)
         sender.start()
@@ -284,11 +221,23 @@ def _judge_report(response: Response, items: int, tally: Tally) -> None:
 # -- large files
 
 
-def put_large(port: int, target: str, size: int) -> Tally:
-    """PUT of ``size`` bytes, a multiple of 1 MiB; units are bytes."""
-    block, head = noise(BLOCK), request("PUT", target, port, size)
+def put_large(port: int, target: str, size: int, digest: bool = False) -> Tally:
+    """PUT of ``size`` bytes, a multiple of 1 MiB; units are bytes.
+
+    ``digest``: with a Repr-Digest (RFC 9530), of which a wrong one must be refused first.
+    """
+    block, fields = noise(BLOCK), {}
     tally, response = Tally(), Response()
-    with _connect(port) as connection:
+    if digest:
+        sha = hashlib.sha256()
+        for _ in range(size // BLOCK):
+            sha.update(block)
+        fields["Repr_Digest"] = f"sha-256=:{base64.b64encode(sha.digest()).decode()}:"
+        refused = _one(port, request("PUT", "/refused.bin", port, 1, **fields) + b"x")
+        if refused.status < 400:
+            tally.wrong["a wrong Repr-Digest was taken"] += 1
+    head = request("PUT", target, port, size, **fields)
+    with connect(port) as connection:
         start = time.perf_counter()
         try:
             connection.sendall(head)
@@ -304,11 +253,21 @@ def put_large(port: int, target: str, size: int) -> Tally:
     return tally
 
 
+def _one(port: int, whole: bytes) -> Response:
+    """The response to one request on a connection of its own. Raises WrongResponse, OSError."""
+    response = Response()
+    with connect(port) as connection:
+        connection.sendall(whole)
+        while not response.feed(connection.recv(BLOCK)):
+            pass
+    return response
+
+
 def get_large(port: int, target: str, size: int) -> Tally:
     """GET, read and discarded but for its last block; units are bytes."""
     head, buffer, received, end = request("GET", target, port), bytearray(BLOCK), 0, noise(BLOCK)[-64:]
     tally = Tally()
-    with _connect(port) as connection:
+    with connect(port) as connection:
         start = time.perf_counter()
         connection.sendall(head)
         beginning = b""
@@ -332,7 +291,7 @@ def get_large(port: int, target: str, size: int) -> Tally:
 
 
 JOBS: dict[str, Callable[..., Tally]] = {
-    job.__name__: job for job in (puts, propfind, listing, proppatch, batch, batch_large, put_large, get_large)
+    job.__name__: job for job in (puts, gets, propfind, listing, proppatch, batch, batch_large, put_large, get_large)
 }
 
 

@@ -20,7 +20,7 @@ from statistics import median
 
 from benchmarks.peers import APACHE, PARTWISE, Running, Server, script, serving
 from benchmarks.report import Row, Section, aligned, figure, ratio
-from benchmarks.workloads import Contender, Say, Wrong, interleave
+from benchmarks.rounds import Contender, Say, Wrong, interleave
 
 #: Where real small files are looked for, in this order; what is not there is passed over.
 ROOTS = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "/usr/share", "/usr/include", "/usr/lib")

@@ -7,12 +7,17 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+#: MiB that no process of partwise may exceed in any workload.
+LIMIT = 120.0
+
 
 @dataclass(slots=True)
 class Row:
     """One contender in one section. ``values``: one figure a round, ``None`` for a round that failed.
 
-    ``durable``: yes, no, or empty where the question makes no sense. ``note`` stands in place of figures.
+    ``durable``: yes, no, or empty where the question makes no sense. ``note`` stands in place of figures. ``kind``: ours,
+    peer or floor. ``label`` stands over the column of ratios to this row. ``peaks``: MiB that were resident at most in
+    the largest process of the server, a round each; ``all_peaks``: those of all its processes together.
     """
 
     name: str
@@ -20,19 +25,35 @@ class Row:
     values: list[float | None] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     note: str = ""
+    kind: str = "peer"
+    label: str = ""
+    peaks: list[float] = field(default_factory=list)
+    all_peaks: list[float] = field(default_factory=list)
 
     @property
     def good(self) -> list[float]:
         return [value for value in self.values if value is not None]
 
+    @property
+    def excess(self) -> str:
+        """What is to be said if one of our processes was too large."""
+        if self.kind != "ours" or max(self.peaks, default=0.0) <= LIMIT:
+            return ""
+        return f"a process had {max(self.peaks):.0f} MiB resident, more than {LIMIT:.0f}"
+
 
 @dataclass(slots=True)
 class Section:
-    """One table; ratios are those of its first row, which is partwise, to each other one."""
+    """One table; ratios are those of its rows with a label (of its first row, if none has one) to each other row.
+
+    ``lower``: less is better, so that the ratio is that of the other row's figure to ours. ``key``: what targets call it.
+    """
 
     title: str
     unit: str
     rows: list[Row] = field(default_factory=list)
+    key: str = ""
+    lower: bool = False
 
     def row(self, name: str, durable: str = "") -> Row:
         """The row of that name, made if there is none."""
@@ -41,6 +62,14 @@ class Section:
                 return row
         self.rows.append(Row(name, durable))
         return self.rows[-1]
+
+    @property
+    def references(self) -> list[Row]:
+        return [row for row in self.rows if row.label] or self.rows[:1]
+
+    def times(self, ours: Row, other: Row) -> float | None:
+        """How many times better ``ours`` is."""
+        return ratio(other, ours) if self.lower else ratio(ours, other)
 
 
 def ratio(first: Row, other: Row) -> float | None:
@@ -59,19 +88,30 @@ def figure(value: float) -> str:
 
 def section_text(section: Section) -> str:
     """The table of a section, with its problems below it."""
-    head = ["", f"median {section.unit}", "lowest", "highest", "durable", "ratio"]
-    lines = [head] + [_cells(section.rows[0], row) for row in section.rows]
-    problems = [f"  ! {row.name}: {problem}" for row in section.rows for problem in dict.fromkeys(row.problems)]
+    references = section.references
+    titles = ["ratio"] if len(references) < 2 else [f"ratio {row.label}" for row in references]
+    memory = ["peak MiB", "all"] if any(row.peaks for row in section.rows) else []
+    lines = [["", f"median {section.unit}", "lowest", "highest", "durable", *titles, *memory]]
+    for row in section.rows:
+        peaks = [f"{max(each):.0f}" if each else "" for each in (row.peaks, row.all_peaks)]
+        lines.append([*_cells(section, references, row), *(peaks if memory else [])])
+    problems = [f"  ! {row.name}: {problem}" for row in section.rows for problem in _problems(row)]
     return "\n".join([section.title, aligned(lines), *problems])
 
 
-def _cells(first: Row, row: Row) -> list[str]:
+def _problems(row: Row) -> list[str]:
+    return [*dict.fromkeys(row.problems), *filter(None, [row.excess])]
+
+
+def _cells(section: Section, references: Sequence[Row], row: Row) -> list[str]:
     good = row.good
     if not good:
-        return [row.name, row.note or "failed", "", "", row.durable, ""]
-    times = None if row is first else ratio(first, row)
-    ratio_cell = "" if times is None else f"{figure(times)}x"
-    return [row.name, figure(median(good)), figure(min(good)), figure(max(good)), row.durable, ratio_cell]
+        return [row.name, row.note or "failed", "", "", row.durable, *("" for _ in references)]
+    cells = []
+    for ours in references:
+        times = None if row is ours else section.times(ours, row)
+        cells.append("" if times is None else f"{figure(times)}x")
+    return [row.name, figure(median(good)), figure(min(good)), figure(max(good)), row.durable, *cells]
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -87,8 +127,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def failed(sections: Sequence[Section]) -> bool:
-    """Was any response wrong, or did any server that is installed not run?"""
-    return any(row.problems for section in sections for row in section.rows)
+    """Was any response wrong, did any server that is installed not run, or was a process of ours too large?"""
+    return any(_problems(row) for section in sections for row in section.rows)
 
 
 def as_json(header: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:
@@ -98,7 +138,11 @@ def as_json(header: Mapping[str, Any], sections: Sequence[Section]) -> dict[str,
 
 def _section_json(section: Section) -> dict[str, Any]:
     record = asdict(section)
+    references = section.references
     for row, entry in zip(section.rows, record["rows"], strict=True):
         entry["median"] = median(row.good) if row.good else None
-        entry["ratio"] = None if row is section.rows[0] else ratio(section.rows[0], row)
+        entry["ratio"] = None if row is references[0] else section.times(references[0], row)
+        entry["ratios"] = {
+            ours.label: section.times(ours, row) for ours in references if ours.label and row is not ours
+        }
     return record

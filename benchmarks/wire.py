@@ -65,7 +65,8 @@ class Response:
     def __init__(self) -> None:
         self._head = b""
         self._pieces: list[bytes] = []
-        self._received = 0
+        #: Bytes of the body so far, as they came.
+        self.received = 0
         self._length: int | None = None
         self._chunked = False
         self._tail = b""
@@ -83,12 +84,12 @@ class Response:
                 self._head = head
                 return False
             self._begin(head)
-        self._received += len(data)
+        self.received += len(data)
         self._pieces.append(data)
         if self._chunked:
             self._tail = (self._tail + data[-len(_LAST_CHUNK) :])[-len(_LAST_CHUNK) :]
             return self._tail == _LAST_CHUNK
-        return self._length is not None and self._received >= self._length
+        return self._length is not None and self.received >= self._length
 
     def _begin(self, head: bytes) -> None:
         if not head.startswith(b"HTTP/1.") or not head[9:12].isdigit():
@@ -101,11 +102,21 @@ class Response:
         elif (length := _LENGTH.search(head)) is not None:
             self._length = int(length[1])
 
+    @property
+    def untouched(self) -> bool:
+        """Has nothing of it come?"""
+        return not self.status and not self._head
+
     def _ended(self) -> bool:
         if not self.status or self._chunked or self._length is not None:
             raise WrongResponse("the connection ended before the response")
         self.closes = True
         return True
+
+    def field(self, name: str) -> str:
+        """A field of the head; empty if it is not there."""
+        found = re.search(rb"\r\n" + re.escape(name.encode()) + rb": *([^\r]*)", self._head, re.IGNORECASE)
+        return found[1].decode("latin-1") if found else ""
 
     @property
     def body(self) -> bytes:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from benchmarks.driving import drive
 from benchmarks.listing import FIRST_BYTE, GROWTH, Listed, TreeSizes, listings_text
-from benchmarks.load import drive, listing
+from benchmarks.load import listing
 from benchmarks.wire import Response, request
 
 DOCUMENT = b"<D:response>" + b"x" * 7 + b"</D:response><D:response></D:response>"

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.push import SMALL_FILE, check_arrived, find_small, plant, push_text, run, tree
 from benchmarks.report import Row, Section
-from benchmarks.workloads import Wrong
+from benchmarks.rounds import Wrong
 
 
 @pytest.fixture
