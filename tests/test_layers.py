@@ -19,9 +19,10 @@ ROOMS = ["cli", "run", "workers", "app", "handlers", "batch", "actions", "intake
 #: Rooms beside the row, and what they may import of our own.
 BESIDE = {
     "config": {"protocol", "errors"},
-    "auth": {"protocol", "errors"},
+    "auth": {"processors", "protocol", "errors"},
     "web": {"protocol", "errors"},
     "client": {"protocol", "errors"},
+    "processors": set(),
 }
 #: Which rooms may import a room beside the row.
 GUESTS = {
@@ -29,6 +30,7 @@ GUESTS = {
     "auth": {"app", "handlers"},
     "web": {"handlers", "batch", "actions"},
     "client": {"cli"},
+    "processors": {"run", "handlers", "intake", "storage", "auth"},
 }
 #: Libraries that only these rooms know.
 ONLY = {

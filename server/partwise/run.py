@@ -18,6 +18,7 @@ from partwise.app import make_app
 from partwise.config import Config
 from partwise.handlers.wire import make_runner
 from partwise.intake.validators.base import ValidatorFactory
+from partwise.processors import Home
 from partwise.workers import supervise
 
 #: A thread that runs Python code must let the event loop in soon (the default of 5 ms is felt by every small request). Half
@@ -26,6 +27,8 @@ _SWITCH_INTERVAL = 0.001
 #: Connections that may wait to be accepted, and those that are accepted before others have their turn: a burst of them must
 #: not be felt by who is connected already.
 _BACKLOG, _BURST = 1024, 8
+#: Seconds between two looks at how busy the processors are.
+_LOOK = 1.0
 #: Where the system shares new connections out among sockets of one port. With one socket for all workers the first one
 #: to wake takes a whole burst: of 16 connections at once, one of two workers got 14 on average, and 9 this way.
 _SHARES_OUT = sys.platform.startswith("linux")
@@ -59,7 +62,7 @@ def serve(config: Config, validators: Sequence[ValidatorFactory] = (), *, verbos
     def work(number: int, ready: Callable[[], None]) -> None:
         mine = listeners[number % len(listeners)]
         close(mine)
-        asyncio.run(_serve(app, mine, config, verbose, ready))
+        asyncio.run(_serve(app, mine, config, verbose, ready, number))
 
     try:
         if config.workers == 1:
@@ -155,7 +158,11 @@ async def _serve(
     config: Config,
     verbose: bool,
     ready: Callable[[], None],
+    number: int = 0,
 ) -> None:
+    home = Home(number)
+    if config.stay:
+        home.settle()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -168,7 +175,10 @@ async def _serve(
             await web.SockSite(runner, each, backlog=_BURST).start()
             each.listen(_BACKLOG)
         ready()
-        await stop.wait()
+        while not stop.is_set():
+            home.look()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK)
     finally:
         await runner.cleanup()
 

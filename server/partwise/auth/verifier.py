@@ -14,6 +14,7 @@ from partwise.auth import hashes
 from partwise.auth.credentials import Credentials
 from partwise.auth.htpasswd import Users
 from partwise.errors import TooManyRequests
+from partwise.processors import roam
 
 #: Verifications at a time; each keeps one core busy.
 _THREADS = 2
@@ -47,7 +48,7 @@ class Verifier:
         self._clock = clock
         self._matches = matches
         self._key = secrets.token_bytes(32)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="partwise-password")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="partwise-password", initializer=roam)
         self._lock = threading.Lock()
         #: Digest and end of validity, by user, the least recently used first.
         self._successes: OrderedDict[str, tuple[bytes, float]] = OrderedDict()

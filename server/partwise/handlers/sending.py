@@ -11,10 +11,12 @@ import io
 import os
 import select
 import socket
+from collections.abc import Callable
 
 from aiohttp import web
 
 from partwise.handlers.context import Call
+from partwise.processors import roaming
 from partwise.protocol.ranges import ByteRange
 
 #: A part up to this size is sent by the event loop: a hop would take longer.
@@ -32,11 +34,16 @@ async def send_part(call: Call, descriptor: int, part: ByteRange) -> None:
         await sending.begin(call)
         while sending.start < part.stop:
             sending.check()
-            await call.services.hop.run(sending.step)
+            await call.services.hop.run(_roaming, sending.step)
             if sending.start < part.stop:
                 await sending.room()
     finally:
         sending.close()
+
+
+def _roaming(step: Callable[[], None]) -> None:
+    with roaming():
+        step()
 
 
 class _Sending:

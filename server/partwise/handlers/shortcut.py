@@ -18,6 +18,8 @@ from aiohttp import web, web_protocol
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
+from partwise.processors import roaming
+
 #: Of a body with less to come it is not worth it.
 _WORTH = 1024 * 1024
 #: Read at once. More would leave the processor's cache before it is written.
@@ -146,18 +148,23 @@ class Shortcut:
 
     def step(self, data: bytes) -> None:
         """Write it, and what has come to the socket meanwhile."""
-        self._write(data)
         if self._socket is None:
+            self._write(data)
             return
+        with roaming():
+            self._write(data)
+            self._step(self._socket)
+
+    def _step(self, source: socket.socket) -> None:
         most = min(self._left, _STEP)
         # select(2) knows descriptors below 1,024 only.
         more = select.poll()
-        more.register(self._socket, select.POLLIN)
+        more.register(source, select.POLLIN)
         # One is written while what is in the other may still be hashed. Not kept: there are more uploads than lanes.
         buffer, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
         while self.read < most:
             try:
-                size = self._socket.recv_into(buffer, min(self._left - self.read, _PIECE))
+                size = source.recv_into(buffer, min(self._left - self.read, _PIECE))
             except BlockingIOError:
                 # Worth to wait for only if it comes quickly.
                 if self.read < _PIECE or not more.poll(_PATIENCE):

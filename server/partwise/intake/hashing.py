@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from partwise.processors import roam
 from partwise.protocol.digests import DigestCheck
 
 #: Of smaller pieces the way to another thread costs more than it saves.
@@ -12,7 +13,7 @@ _WORTH = 128 * 1024
 _THREADS = 2
 
 # Its threads begin with the first large piece, which is after a worker has been forked.
-_beside = ThreadPoolExecutor(_THREADS, thread_name_prefix="partwise-hash")
+_beside = ThreadPoolExecutor(_THREADS, thread_name_prefix="partwise-hash", initializer=roam)
 
 
 class Hashing:

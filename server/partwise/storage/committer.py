@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from partwise.errors import Failure, TryAgain
+from partwise.processors import roam
 from partwise.storage.base import Publication, Published, Store
 from partwise.storage.one_at_a_time import OneAtATime
 
@@ -63,6 +64,7 @@ class Committer:
             thread.join()
 
     def _flush_all(self) -> None:
+        roam()
         last = False
         while not last and (first := self._queue.get()) is not None:
             group, last = self._gather(first)

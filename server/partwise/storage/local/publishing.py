@@ -53,13 +53,15 @@ def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Publ
         medium.sync_contents(uploads)
         with Directories(medium.root) as directories:
             site = Site(directories)
-            with medium.turn(), medium.section() as site.ledger:
-                if medium.journalled:
-                    site.aside = _announced(medium, publications, site)
-                known = medium.state.properties([publication.path for publication in publications])
-                answers = [_try(publication, site, known) for publication in publications]
-                kept = [answer.kept for answer in answers if isinstance(answer, Done) and answer.kept is not None]
-                results, relied = _follow(medium, publications, answers, known, site)
+            with medium.turn():
+                with medium.section() as site.ledger:
+                    if medium.journalled:
+                        site.aside = _announced(medium, publications, site)
+                    known = medium.state.properties([publication.path for publication in publications])
+                    answers = [_try(publication, site, known) for publication in publications]
+                    kept = [answer.kept for answer in answers if isinstance(answer, Done) and answer.kept is not None]
+                    results, relied = _follow(medium, publications, answers, known, site)
+                _close(uploads)
             # If that fails, the names may or may not survive a power cut: nobody is told that they do.
             medium.sync(site.descriptors(), state=relied)
         return results
@@ -68,11 +70,16 @@ def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Publ
     finally:
         for name in kept:
             medium.discard(name)
-        for upload in uploads:
-            try:
-                upload.close()
-            except OSError:
-                log.exception("a staged file could not be given back")
+        _close(uploads)
+
+
+def _close(uploads: Sequence[LocalUpload]) -> None:
+    """Allowed twice."""
+    for upload in uploads:
+        try:
+            upload.close()
+        except OSError:
+            log.exception("a staged file could not be given back")
 
 
 def _announced(medium: AnyMedium, publications: Sequence[Publication], site: Site) -> dict[Upload, Name]:
