@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import resource
 import signal
 import socket
@@ -27,6 +28,8 @@ _SWITCH_INTERVAL = 0.001
 #: Connections that may wait to be accepted, and those that are accepted before others have their turn: a burst of them must
 #: not be felt by who is connected already.
 _BACKLOG, _BURST = 1024, 8
+#: See gc.set_threshold(); the default begins at 700.
+_COLLECT = 20_000, 20, 20
 #: Seconds between two looks at how busy the processors are.
 _LOOK = 1.0
 #: Where the system shares new connections out among sockets of one port. With one socket for all workers the first one
@@ -163,6 +166,10 @@ async def _serve(
     home = Home(number)
     if config.stay:
         home.settle()
+    # What was made until now stays, and need not be looked through again and again; and a group of items is a few thousand
+    # objects that will all be gone in a moment, which is no reason to look for circles among them.
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -192,7 +192,12 @@ class FormContainer:
         except UnicodeError:
             shown = filename.decode("utf-8", "replace")
             return ItemPart(shown, counted, failure=MalformedName(f"The name is not valid {self.charset.upper()}."))
-        return _named(name, counted, lambda: self.collection + split_name(name), self.mount)
+        try:
+            path = self.collection + split_name(name)
+            self.mount.check_new(path)
+        except Failure as failure:
+            return ItemPart(name, counted, failure=failure)
+        return ItemPart(name, counted, path)
 
 
 @dataclass(frozen=True, slots=True)

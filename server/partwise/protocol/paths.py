@@ -93,6 +93,8 @@ def encode(path: Path) -> str:
 
 def check_new(path: Path) -> None:
     """May a resource be made under this path? Raises MalformedName or ForbiddenName, naming the reason."""
+    if len(path) == 1 and _USUAL.fullmatch(path[0]):
+        return
     for name in path:
         if _USUAL.fullmatch(name):
             continue

@@ -66,10 +66,10 @@ class LocalUpload:
         self._write_out(data)
 
     def _write_out(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self.descriptor, view) :]
+            written = os.write(self.descriptor, data)
+            while written < len(data):
+                written += os.write(self.descriptor, memoryview(data)[written:])
         except OSError as error:
             raise space_or_raise(error) from None
         if self._size - self._begun >= _STRETCH:
