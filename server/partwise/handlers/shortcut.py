@@ -22,8 +22,10 @@ from partwise.processors import roaming
 
 #: Of a body with less to come it is not worth it.
 _WORTH = 1024 * 1024
-#: Read at once. More would leave the processor's cache before it is written.
-_PIECE = 256 * 1024
+#: Read at once. Of less, a hash that runs beside would spend its time on waiting for the next piece.
+_PIECE = 1024 * 1024
+#: Whoever sends less than this in a step is slow.
+_FEW = 256 * 1024
 #: Read in one step of a lane, which then has its turn with other uploads.
 _STEP = 4 * 1024 * 1024
 #: Milliseconds that the lane waits for more: less than a hop to the event loop and back would take.
@@ -167,7 +169,7 @@ class Shortcut:
                 size = source.recv_into(buffer, min(self._left - self.read, _PIECE))
             except BlockingIOError:
                 # Worth to wait for only if it comes quickly.
-                if self.read < _PIECE or not more.poll(_PATIENCE):
+                if self.read < _FEW or not more.poll(_PATIENCE):
                     return
                 continue
             except OSError:
