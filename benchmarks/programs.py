@@ -170,7 +170,6 @@ server.max-keep-alive-idle = 60
 webdav.activate = "enable"
 webdav.is-readonly = "disable"
 webdav.sqlite-db-name = "{state}/webdav.db"
-webdav.opts = ("propfind-depth-infinity" => "enable")
 """
 
 
