@@ -131,6 +131,26 @@ async def test_results_put_while_the_loop_is_busy_come_with_one_ring(hop: Hop):
     assert await asyncio.gather(*steps) == list(range(100))
 
 
+async def test_system_without_a_thread_for_us(monkeypatch: pytest.MonkeyPatch, hop: Hop):
+    def full(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def both() -> list[int]:
+        return await asyncio.gather(hop.run(pow, 2, 5), hop.run(pow, 2, 6))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        with pytest.raises(RuntimeError, match="new thread"), hop.lane() as lane:
+            await lane.run(pow, 2, 5)
+        with pytest.raises(RuntimeError, match="new thread"):
+            await hop.run(pow, 2, 5)
+    # It is asked again; and once there is a thread, that one does all.
+    assert await lane.run(pow, 2, 5) == 32
+    assert await hop.run(pow, 2, 5) == 32
+    monkeypatch.setattr(threading.Thread, "start", full)
+    assert await both() == [32, 64]
+
+
 async def test_lane_gets_a_fresh_thread(monkeypatch: pytest.MonkeyPatch, hop: Hop):
     monkeypatch.setattr("partwise.handlers.hop._SERVED", 2)
     lane = hop.lane()

@@ -88,6 +88,27 @@ async def test_a_half_closed_connection_still_gets_its_response(client: Client) 
     assert set(files(client.folder)) == {"good", "more"}
 
 
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [
+        (b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        (b"PUT /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1", 400),
+        (b"PUT /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n1", 400),
+    ],
+)
+async def test_a_half_closed_connection_gets_all_its_responses_and_ends(
+    client: Client, last: bytes, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3 + last)
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        assert [(await read_response(reader)).status for _ in range(4)] == [200, 200, 200, status]
+        assert await reader.read() == b""
+    writer.close()
+    assert files(client.folder) == {}
+
+
 async def test_an_item_is_told_before_the_next_is_sent(client: Client) -> None:
     """While it arrives: item 2 is sent only after the row of item 1 was read."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)

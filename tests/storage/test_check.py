@@ -267,10 +267,27 @@ def test_a_newer_database_is_left_alone(folder: Path) -> None:
         checked(folder)
 
 
+def test_names_of_tables_that_are_no_text(folder: Path) -> None:
+    place = folder / ".partwise" / "state.db"
+    run(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = place.read_bytes()
+    assert b"CREATE TABLE properties" in whole
+    place.write_bytes(whole.replace(b"CREATE TABLE properties", b"CREATE\xffTABLE\x87properties"))
+    with pytest.raises(StateBroken, match="partwise check --repair"):
+        State(str(place.parent))
+    assert any("is damaged" in finding for finding in checked(folder).findings)
+    mended(folder)
+    assert checked(folder).findings == ()
+    assert marks(folder) == WHOLE
+
+
 def test_no_state(tmp_path: Path) -> None:
     assert state_of(str(tmp_path)) is None
-    with pytest.raises(CannotCheck, match="is not a folder"):
+    with pytest.raises(CannotCheck, match="does not exist"):
         state_of(str(tmp_path / "none"))
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotCheck, match="is not a folder"):
+        state_of(str(tmp_path / "file"))
 
 
 def test_no_server_starts_on_half_a_repair(folder: Path) -> None:

@@ -56,11 +56,16 @@ def witness_of(view: View, path: Path, depth: Depth, asked: Asked) -> Witness | 
         return None
     locks = planned.needs(Source.LOCKS)
     witness = view.store.witness(path, stored=planned.stored, locks=locks)
+    if witness is None or not locks:
+        return witness
     # The time that a lock has left is another one each second.
-    if witness is not None and locks and view.store.has_locks():
-        witness.close()
-        return None
-    return witness
+    kept = False
+    try:
+        kept = not view.store.has_locks()
+    finally:
+        if not kept:
+            witness.close()
+    return witness if kept else None
 
 
 def _groups(

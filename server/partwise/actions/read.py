@@ -54,9 +54,10 @@ def represent(
             return Representation(resource, None, modified=False)
         ranges = _ranges(resource, conditions, range_field, max_ranges)
         if ranges is None and resource.size <= SMALL:
-            content = file.read(0, resource.size)
+            # The last that may fail comes before the file is closed: nothing is closed twice.
+            content, stored = file.read(0, resource.size), _stored(store, resource)
             file.close()
-            return Representation(resource, None, content=content, stored=_stored(store, resource))
+            return Representation(resource, None, content=content, stored=stored)
         return Representation(resource, file, ranges, stored=_stored(store, resource))
     except BaseException:
         file.close()

@@ -21,11 +21,12 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         "check",
         help="look whether the state of a folder is sound",
         description="Look whether what the server keeps about a folder is sound and agrees with the files. No server may be"
-        " running there. Exit code 0: nothing was found; 1: something was found, and is left; 2: it cannot be checked.",
+        " running there. Exit code 0: nothing was found, or all is mended; 1: something was found, and is left; 2: it cannot"
+        " be checked.",
     )
     parser.set_defaults(run=run)
     parser.add_argument("directory", metavar="DIRECTORY", help="the served folder")
-    parser.add_argument("--repair", action="store_true", help="mend what is found; files are not touched")
+    parser.add_argument("--repair", action="store_true", help="mend what is found; of files, only what the server had begun is ended")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         return _check(options.directory, mend=options.repair)
     except CannotCheck as reason:
         return _refuse(str(reason))
+    except PermissionError:
+        return _refuse(f"the state of {options.directory} cannot be written; run this with the account of the server")
     except OSError as error:
         return _refuse(f"the folder cannot be checked: {error.strerror or error}")
 

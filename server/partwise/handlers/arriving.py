@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from partwise.errors import Depends, Failure, TooManyRequests, TryAgain
+from partwise.errors import Depends, Failure, TooLarge, TooManyRequests, TryAgain
 
 #: Seconds that uploads get to write their last words, once they were told to stop.
 _LAST_WORDS = 5.0
@@ -65,7 +65,7 @@ class Arriving:
         return id(request) in self._requests
 
     def begin(self, request: web.Request) -> None:
-        """Raises TryAgain if there are too many, or too much is on its way."""
+        """Raises TryAgain if there are too many, or too much is on its way; TooLarge if there can never be room."""
         if not request.content.is_eof():
             # What is there in full already waits for nobody, and a small request of the protocol always gets through.
             self._admit(request)
@@ -80,6 +80,8 @@ class Arriving:
             return
         # A batch is published while it arrives; its length says little about what of it is held at any time.
         promised = (request.content_length or 0) if request.method == hdrs.METH_PUT else 0
+        if promised > staging:
+            raise TooLarge(f"The body is larger than the {staging} bytes taken here.", limit=staging)
         if self._on_their_way() + promised > staging:
             raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
         if promised:
@@ -118,7 +120,8 @@ class Arriving:
         """
         total, each = self._bounds.batches, self._bounds.user_batches
         if principal is not None and each is not None and self._batches[principal] >= each:
-            raise TooManyRequests(f"You have {each} batches running; wait for one of them to end, then try again.")
+            count = "a batch" if each == 1 else f"{each} batches"
+            raise TooManyRequests(f"You have {count} running; wait until one has ended, then try again.")
         if total is not None and self._batches.total() >= total:
             raise TryAgain("Too many batches are running on this server. Try again in a few seconds.")
         self._batches[principal] += 1

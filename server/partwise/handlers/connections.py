@@ -41,6 +41,10 @@ class Connection(ShortcutProtocol):
         """End what has waited too long for its client. Can the connection be spared, if need be?"""
         raise NotImplementedError
 
+    def begin_request(self) -> None:
+        """The next one is taken from the queue."""
+        raise NotImplementedError
+
     def spare(self) -> bool:
         """Close if no request has begun to arrive."""
         raise NotImplementedError
@@ -69,6 +73,7 @@ class Connections(web.Server):
         ) -> web.BaseRequest:
             assert isinstance(protocol, Connection)
             protocol.content, protocol.lingering = payload, 0
+            protocol.begin_request()
             return make(message, payload, protocol, writer, task)
 
         self.request_factory = begin

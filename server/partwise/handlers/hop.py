@@ -101,17 +101,26 @@ class _Threads:
             self._bell.fail(step, error)
 
     async def _over(self, step: Step[T], work: tuple[Step[Any] | None, Callable[[], Any]]) -> T:
+        if self._running >= len(self._threads) and len(self._threads) < self._most:
+            self._begin_thread()
         self._running += 1
-        if self._running > len(self._threads) and len(self._threads) < self._most:
-            # A daemon, should nobody close us; whoever does waits for what has begun.
-            thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
         self._queue.put(work)
         try:
             return await step
         finally:
             self._running -= 1
+
+    def _begin_thread(self) -> None:
+        """Raises RuntimeError if the system has no thread for us, and there is none yet that could do the work."""
+        # A daemon, should nobody close us; whoever does waits for what has begun.
+        thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            return
+        self._threads.append(thread)
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:

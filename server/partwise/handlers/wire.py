@@ -52,7 +52,7 @@ _UNKNOWN_METHOD = re.compile(r"b[\"'][A-Z][A-Za-z-]* [/*h]")
 
 
 class _Protocol(Connection):
-    __slots__ = ("body_broken", "body_cut", "heads", "received")
+    __slots__ = ("body_broken", "body_cut", "ended", "heads", "received")
 
     def __init__(self, server: _Server, *, loop: asyncio.AbstractEventLoop, **options: object) -> None:
         super().__init__(server, loop=loop, **options)
@@ -61,6 +61,8 @@ class _Protocol(Connection):
         #: Bytes of all requests, and those of them that had come when the last head was complete.
         self.received = self.heads = 0
         self.lingering = 0
+        #: The client will send no more.
+        self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(self._manager, _Server) and isinstance(transport, asyncio.Transport)
@@ -109,11 +111,20 @@ class _Protocol(Connection):
         """The client will send no more. What it asked for completely is still answered (RFC 9112 §9.6)."""
         if self._is_idle():
             return None
+        self.ended = True
         if not self._messages:
-            self.close()  # after the request in progress
+            self._end_last()
+        return True
+
+    def begin_request(self) -> None:
+        if self.ended and not self._messages:
+            self._end_last()
+
+    def _end_last(self) -> None:
+        """The connection ends after the request in progress, whose body ends now."""
+        self.close()
         # A request that came with the same packet has been taken from the queue but has not begun yet.
         self._loop.call_soon(self._end_body, "body_cut")
-        return True
 
     def expect_no_body(self) -> None:
         """The client was not asked for its body and was refused: there is nothing to wait for before the end."""

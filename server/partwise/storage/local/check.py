@@ -54,6 +54,8 @@ class Examination(NamedTuple):
 
 def state_of(folder: str, hidden: str = ".partwise") -> str | None:
     """The state folder of a served folder; ``None`` if no server has served it yet. Raises CannotCheck."""
+    if not os.path.exists(folder):
+        raise CannotCheck(f"the folder {folder} does not exist")
     if not os.path.isdir(folder):
         raise CannotCheck(f"{folder} is not a folder")
     state = os.path.join(folder, hidden)

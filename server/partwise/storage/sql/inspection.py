@@ -47,7 +47,11 @@ def opened(path: str) -> Iterator[Inspection]:
             options = "mode=ro&immutable=1"
         connection = sqlite3.connect(f"file:{quote(os.fsencode(place))}?{options}", uri=True, isolation_level=None)
         stack.callback(connection.close)
-        yield Inspection(connection)
+        try:
+            yield Inspection(connection)
+        except UnicodeDecodeError:
+            # SQLite quotes what is damaged, and its module for Python cannot read that.
+            raise sqlite3.DatabaseError("the names of its tables cannot be read") from None
 
 
 class Inspection:

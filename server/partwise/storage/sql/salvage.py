@@ -80,7 +80,8 @@ def _has_tables(path: str) -> bool:
 def _can_be_asked(database: sqlite3.Connection) -> bool:
     try:
         database.execute("SELECT 1 FROM properties LIMIT 0")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
+        # The latter when SQLite quotes names that are damaged.
         return False
     return True
 

@@ -81,6 +81,9 @@ class State:
                 self._closing = opened.pop_all()
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise broken(self._name, error) from error
+        except UnicodeDecodeError as error:
+            # SQLite quotes names of tables that are damaged.
+            raise damaged(self._name) from error
 
     def _open(self, opened: contextlib.ExitStack) -> None:
         path = os.path.join(self._folder, "state.db")
