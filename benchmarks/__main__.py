@@ -37,7 +37,9 @@ _DURABLE = (
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure partwise side by side with other servers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure partwise side by side with other servers."
+    )
     parser.add_argument(
         "workloads", nargs="*", metavar="WORKLOAD", help=f"{', '.join(WORKLOADS)}; all if none is named"
     )

@@ -9,8 +9,8 @@ from pathlib import Path as Folder
 
 import pytest
 
-from partwise.actions.propfind import witness_of
 from partwise.actions.properties import View
+from partwise.actions.propfind import witness_of
 from partwise.actions.read import represent
 from partwise.errors import TryAgain
 from partwise.protocol.conditions import Conditions
@@ -59,7 +59,7 @@ def test_a_file_is_closed_once(store: Failing, name: str) -> None:
 
 
 def test_a_witness_is_let_go(store: Failing) -> None:
-    view = View(store, Mount(), None, lambda: 0.0, Limits())
+    view = View(store, Mount(), None, lambda: 0.0, Limits(1, 1, None, None, (), (), (), ()))
     with pytest.raises(TryAgain):
         witness_of(view, (), Depth.ONE, AllProp())
     assert not store.notices._live

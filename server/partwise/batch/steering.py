@@ -75,7 +75,9 @@ def _count(name: str, value: str) -> int:
 
 def _batch(name: str, value: str) -> str:
     if not _BATCH.fullmatch(value):
-        raise Malformed(f"The value of {name!r} must be 16 to 128 letters, digits or any of . _ ~ -")
+        raise Malformed(
+            f"The value of {name!r} must have 16 to 128 characters: letters, digits or any of . _ ~ - are taken."
+        )
     return value
 
 

@@ -26,7 +26,7 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument("directory", metavar="DIRECTORY", help="the served folder")
-    parser.add_argument("--repair", action="store_true", help="mend what is found; of files, only what the server had begun is ended")
+    parser.add_argument("--repair", action="store_true", help="mend what is found; what files hold is not touched")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 from partwise.storage.sql.inspection import intent_of, understood
 
-#: Row numbers tried one by one behind a page that cannot be read; a page holds some dozens of locks.
-_MISSES = 65_536
+#: Row numbers tried one by one behind pages that cannot be read; a page holds some dozens of locks. Where none can be read
+#: at all, the tries take a second or two.
+_MISSES = 8_192
 #: Rows written at once.
 _ROWS = 1_000
 
