@@ -223,10 +223,15 @@ async def posted(client: Client, parts: list[bytes]) -> Answer:
 async def test_an_upload_that_meets_the_limit(serve: Serve) -> None:
     """It did not say how much it would be; it waits for others, and for nobody in vain."""
     client = await serve(max_staging=MIB, body_timeout=0.2)
-    refused(await client.raw(chunked("x", 2 * MIB)), 503)
+    alone = await client.raw(chunked("x", 2 * MIB))
+    assert (alone.status, alone.error) == (413, "too-large")
+    async with opened(client, 1) as [other]:
+        other[1].write(put("other", MIB // 2) + bytes(10))
+        await until(lambda: staged(client) == 10)
+        refused(await client.raw(chunked("x", 2 * MIB)), 503)
     parts = [form_part("a", b"1"), form_part("b", bytes(2 * MIB)), form_part("c", b"1")]
     answer = await posted(client, parts)
-    assert (answer.statuses, answer.summary["state"]) == ([201, 503], "aborted")
+    assert (answer.statuses, answer.summary["state"]) == ([201, 413], "aborted")
     assert staged(client) == 0
     # A batch is stored as it arrives: all of it may be more.
     answer = await posted(client, [form_part(f"i{number}", bytes(MIB // 4)) for number in range(16)])

@@ -93,7 +93,8 @@ class Arriving:
     async def room(self, request: web.Request, size: int, patience: float) -> None:
         """Wait, before ``size`` bytes of a body are taken, until there is room for what did not say how much it will be.
 
-        Raises TryAgain if there is none for ``patience`` seconds: of those that wait for each other's end somebody must go.
+        Raises TryAgain if there is none for ``patience`` seconds: of those that wait for each other's end somebody must go; but
+        TooLarge for who is alone, and so waits for itself.
         """
         staging = self._bounds.staging
         if staging is None:
@@ -104,6 +105,8 @@ class Arriving:
         until = asyncio.get_running_loop().time() + patience
         while self._on_their_way() + size > staging:
             if asyncio.get_running_loop().time() >= until:
+                if len(self._requests) == 1:
+                    raise TooLarge(f"The item is larger than the {staging} bytes taken here.", limit=staging)
                 raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
             await asyncio.sleep(_LOOK)
 

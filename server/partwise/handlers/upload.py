@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -139,17 +139,22 @@ class _Upload:
             await self._read.wait()
         finally:
             telling.cancel()
-            self._call.services.background.start(self._close(receiving, telling))
+            # Whoever has the answer may send the next one.
+            leave = ExitStack()
+            leave.callback(self._call.services.arriving.end_batch, self._call.principal)
+            if receiving.done():
+                leave.close()
+            self._call.services.background.start(self._close(receiving, telling, leave))
         assert self._response is not None
         if self._response.prepared:
             await self._response.write_eof()
         return self._response
 
-    async def _close(self, receiving: asyncio.Task[None], telling: asyncio.Task[None]) -> None:
+    async def _close(self, receiving: asyncio.Task[None], telling: asyncio.Task[None], leave: ExitStack) -> None:
         # Both may be in a thread that uses the report.
         await asyncio.wait([receiving, telling])
         hop = self._call.services.hop
-        self._call.services.arriving.end_batch(self._call.principal)
+        leave.close()
         try:
             await hop.run(self._decoder.close)
         finally:
