@@ -30,6 +30,8 @@ _SWITCH_INTERVAL = 0.001
 _BACKLOG, _BURST = 1024, 8
 #: See gc.set_threshold(); the default begins at 700.
 _COLLECT = 20_000, 20, 20
+#: Which tell the server to stop.
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 #: Seconds between two looks at how busy the processors are.
 _LOOK = 1.0
 #: Where the system shares new connections out among sockets of one port. With one socket for all workers the first one
@@ -48,6 +50,7 @@ def serve(config: Config, validators: Sequence[ValidatorFactory] = (), *, verbos
     CannotListen for an address that cannot be taken, WorkersDied if the workers do not stay alive.
     """
     app = make_app(config, validators)
+    before = {signal_number: signal.getsignal(signal_number) for signal_number in _SIGNALS}
     sys.setswitchinterval(_SWITCH_INTERVAL)
     _raise_descriptor_limit()
     listeners = _listen(config.host, config.port, config.workers if _SHARES_OUT else 1)
@@ -73,6 +76,9 @@ def serve(config: Config, validators: Sequence[ValidatorFactory] = (), *, verbos
         else:
             supervise(config.workers, work, ready=announce, stopping=close, grace=config.grace)
     finally:
+        for signal_number, handler in before.items():
+            # None: a handler that was not set from Python, and cannot be set again.
+            signal.signal(signal_number, signal.SIG_DFL if handler is None else handler)
         close()
 
 
@@ -172,8 +178,32 @@ async def _serve(
     gc.set_threshold(*_COLLECT)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for signal_number in _SIGNALS:
+        loop.add_signal_handler(signal_number, stop.set)
+    try:
+        await _run(app, sockets, config, verbose, ready, stop, home)
+    finally:
+        _deafen(loop)
+
+
+def _deafen(loop: asyncio.AbstractEventLoop) -> None:
+    """There is nothing left to stop: a signal that comes while the loop is closed would be a complaint on standard error."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    for number in _SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+async def _run(
+    app: web.Application,
+    sockets: Sequence[socket.socket],
+    config: Config,
+    verbose: bool,
+    ready: Callable[[], None],
+    stop: asyncio.Event,
+    home: Home,
+) -> None:
     runner = make_runner(app, config, verbose=verbose)
     await runner.setup()
     try:
