@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -390,7 +389,7 @@ def test_any_row_is_found_however_long_they_are(lengths: list[int], data: st.Dat
         report = archive.create()
         issue = Issue("ä" * 500, path="/" * 500)
         report.settle(
-            replace(row(index), failure=SchemaInvalid("bad", issues=(issue,) * length) if length else None)
+            row(index)._replace(failure=SchemaInvalid("bad", issues=(issue,) * length) if length else None)
             for index, length in enumerate(lengths, 1)
         )
         index = data.draw(st.integers(1, len(lengths)))

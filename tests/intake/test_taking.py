@@ -92,7 +92,7 @@ def _verdict(store: LocalStore, intake: Intake, item: Item, body: bytes, *, whol
     """What becomes of it; what was stored is taken away again."""
     try:
         if whole:
-            _, staged = intake.take(item, body)
+            staged = intake.take(item, body)
         else:
             reception = intake.begin(item)
             try:

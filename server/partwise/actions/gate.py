@@ -194,8 +194,11 @@ class Write(NamedTuple):
 
     def whole(self, standing: Resource | None) -> None:
         """Raises PreconditionFailed, Locked. ``standing`` is what the target is now, ``None`` if nothing."""
-        self.first(standing)
-        self.gate.check_conditions(standing)
+        gate = self.gate
+        # Of most items there is nothing to ask first, and each is asked.
+        if gate.if_header is not None or gate.store.has_locks():
+            self.first(standing)
+        gate.check_conditions(standing)
 
 
 def etag_of(resource: Resource | None) -> ETag | None:

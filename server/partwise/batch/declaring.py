@@ -35,19 +35,21 @@ def item_of(part: ItemPart, gate: Gate, collection: Path, *, hashed: bool, late:
             None if field is None else parse_if(field),
             gate.tokens,
         )
-    stored = kept(declared, part.path[-1])
-    write = gate.write(part.path, len(collection))
+    path, existing = part.path, len(collection)
+    stored = kept(declared, path[-1])
+    write = gate.write(path, existing)
+    # By position: it takes half the time, and there is one for each item.
     return Item(
-        path=part.path,
-        candidate=Candidate("/".join(part.path), declared.essence, declared.charset, declared.length),
-        check=write.whole,
-        existing=len(collection),
-        length=declared.length if part.promised else None,
-        digests=declared.digests,
-        modified_ns=declared.modified_ns,
-        coding=declared.coding,
-        check_first=write.first,
-        properties={**stored, **part.properties} if part.properties else stored,
-        hashed=hashed,
-        late=late,
+        path,
+        Candidate("/".join(path), declared.essence, declared.charset, declared.length),
+        write.whole,
+        existing,
+        declared.length if part.promised else None,
+        declared.digests,
+        declared.modified_ns,
+        declared.coding,
+        write.first,
+        {**stored, **part.properties} if part.properties else stored,
+        hashed,
+        late,
     )

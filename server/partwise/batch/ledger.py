@@ -9,8 +9,8 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from partwise.batch.operations import Performed
 from partwise.batch.outcome import Outcome
@@ -25,12 +25,11 @@ from partwise.storage.base import Published
 log = logging.getLogger(__name__)
 
 
-# Nobody changes one; but making a frozen dataclass takes three times as long, and there is one for each item.
-@dataclass(slots=True)
-class Heading:
+class Heading(NamedTuple):
     """What a row says of an item whatever becomes of it. ``target`` is the href of its path, ``None`` if it has none."""
 
-    index: int
+    # (It hides a method of tuples that nobody needs.)
+    index: int  # type: ignore[assignment]
     name: str
     path: Path | None = None
     target: str | None = None
@@ -46,12 +45,25 @@ class Heading:
 Verdict = Staged | Failure
 
 
-@dataclass(slots=True)
 class _Pending:
     """A staged item on its way, and the later items of the same name, whose fate hangs on it."""
 
-    index: int
-    behind: list[tuple[Heading, Verdict]] = field(default_factory=list)
+    __slots__ = ("_behind", "index")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self._behind: list[tuple[Heading, Verdict]] | None = None
+
+    @property
+    def behind(self) -> list[tuple[Heading, Verdict]]:
+        """In their order. Most items have nobody behind them."""
+        if self._behind is None:
+            self._behind = []
+        return self._behind
+
+    @property
+    def is_followed(self) -> bool:
+        return bool(self._behind)
 
 
 class Ledger:
@@ -127,8 +139,7 @@ class Ledger:
             location = None if href == heading.target else heading.target
             if earlier.method is not None and earlier.location not in (None, heading.target):
                 location = earlier.location
-            outcome = replace(
-                earlier,
+            outcome = earlier._replace(
                 index=heading.index,
                 href=href,
                 name=heading.name,
@@ -167,9 +178,9 @@ class Ledger:
             operation=heading.operation,
         )
         if self.publisher.rehearses:
-            return replace(outcome, status=Success.GOOD.status, would=performed.status)
+            return outcome._replace(status=Success.GOOD.status, would=performed.status)
         location = performed.location or (None if href == heading.target else heading.target)
-        return replace(outcome, location=location)
+        return outcome._replace(location=location)
 
     def conclude(self, *, broken: bool = False) -> None:
         """No more items come; ``broken``: the upload broke off."""
@@ -189,6 +200,9 @@ class Ledger:
                 return
             if not stored:
                 self._pending[heading.target] = _Pending(heading.index)
+                if not staged.waiting:
+                    self._ready.append((heading, staged))
+                    return
         if stored:
             _give_up(staged)
             self.refuse(heading, _duplicate(heading.target))
@@ -269,7 +283,7 @@ class Ledger:
                     self._advance(heading.target, pending, outcomes, next_in_line)
                 else:
                     outcomes.append(self._good(heading, fate, size))
-                    if pending.behind:
+                    if pending.is_followed:
                         outcomes += self._duplicates(heading.target, pending)
         self._report.settle(outcomes)
         for heading, staged in next_in_line:
@@ -329,18 +343,21 @@ class Ledger:
         href = heading.target if heading.target not in self._told else self._href(heading)
         self._told[heading.target] = True
         status = (Success.CREATED if fate.created else Success.REPLACED).status
-        rehearsed = isinstance(fate, Rehearsed)
+        if isinstance(fate, Rehearsed):
+            good = Success.GOOD.status
+            return Outcome(
+                heading.index, href, good, heading.name, size, None, heading.digest, heading.content_id, would=status
+            )
         return Outcome(
             heading.index,
             href,
-            Success.GOOD.status if rehearsed else status,
+            status,
             heading.name,
-            size=size,
-            etag=None if isinstance(fate, Rehearsed) else f'"{fate.resource.etag}"',
-            digest=heading.digest,
-            content_id=heading.content_id,
-            location=None if rehearsed or href == heading.target else heading.target,
-            would=status if rehearsed else None,
+            size,
+            f'"{fate.resource.etag}"',
+            heading.digest,
+            heading.content_id,
+            None if href == heading.target else heading.target,
         )
 
 

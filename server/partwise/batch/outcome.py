@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from partwise.errors import Failure, Issue
 from partwise.protocol.multistatus import MAX_ISSUES, shortened
@@ -16,16 +16,15 @@ _KEPT = 500
 _quoted = json.encoder.encode_basestring_ascii
 
 
-# Nobody changes one; but making a frozen dataclass takes three times as long, and there is one for each item.
-@dataclass(slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One row. ``index`` counts the items of the request from 1.
 
     ``href`` names the item within the report: its target, or ``<collection>?batch=…&item=…`` where it has no usable or no
     unused one; then ``location`` is the target of a stored item. ``size`` in bytes; ``etag`` with its quotes.
     """
 
-    index: int
+    # (It hides a method of tuples that nobody needs.)
+    index: int  # type: ignore[assignment]
     href: str
     status: int
     name: str

@@ -127,11 +127,18 @@ class Report:
         with self._lock:
             if self._descriptor < 0 or self.ended:
                 return
-            for outcome in outcomes:
-                self._pending[outcome.index] = outcome
             rows: list[Outcome] = []
-            while (row := self._pending.pop(self.count + len(rows) + 1, None)) is not None:
-                rows.append(row)
+            pending, expected = self._pending, self.count + 1
+            for outcome in outcomes:
+                # They mostly come in their order.
+                if outcome.index == expected:
+                    rows.append(outcome)
+                    expected += 1
+                else:
+                    pending[outcome.index] = outcome
+                while pending and (row := pending.pop(expected, None)) is not None:
+                    rows.append(row)
+                    expected += 1
             if rows:
                 self._append(rows)
         if rows:

@@ -33,6 +33,7 @@ from partwise.batch.outcome import Outcome
 from partwise.batch.replaying import Operations, Replay
 from partwise.batch.steering import Steering
 from partwise.errors import Depends, Failure, Malformed, MalformedName, TooLarge, TryAgain
+from partwise.intake.item import Item
 from partwise.intake.pipeline import Intake, Reception, Staged
 from partwise.protocol.digests import format_sha256
 from partwise.protocol.http_request import RequestHead
@@ -122,6 +123,8 @@ class BatchSession:
         #: An operation that waits until everything before it is settled.
         self._deferred: tuple[Heading, Callable[[], None]] | None = None
         self._taken = 0
+        #: Items that are whole, and neither judged nor staged yet.
+        self._whole: list[tuple[Heading, Item, bytes]] = []
         #: Have operations been put off to the end, so that nobody knows yet what will stand where?
         self._late = False
         #: What happens to the data of the part in progress, and at its end.
@@ -175,14 +178,23 @@ class BatchSession:
                 (_, do), self._deferred = self._deferred, None
                 do()
             with self._threads.turn():
-                while self.begun < stop and self._taken < STEP_BYTES and self._deferred is None:
-                    event = self._decoder.next_event()
-                    if event is NEED_DATA:
-                        return False
-                    self._on[type(event)](event)
-            return True
+                try:
+                    return self._go_on(stop)
+                finally:
+                    self._store_whole()
         finally:
             self._ledger.flush()
+
+    def _go_on(self, stop: int) -> bool:
+        while self.begun < stop and self._taken < STEP_BYTES and self._deferred is None:
+            event = self._decoder.next_event()
+            if event is NEED_DATA:
+                return False
+            kind = type(event)
+            if kind is not PartWhole:
+                self._store_whole()
+            self._on[kind](event)
+        return True
 
     def abort(self, failure: Failure | None) -> None:
         """The upload ends here. ``failure`` is told in a row, as that of the item in progress if there is one.
@@ -245,6 +257,7 @@ class BatchSession:
             self._check_count()
             self._take_item(part, data)
             return
+        self._store_whole()
         self._begin_part(part)
         if data:
             self._on_data(data)
@@ -263,15 +276,27 @@ class BatchSession:
             if duplicate is not None:
                 raise duplicate
             item = item_of(part, self._gate, self._collection, hashed=False, late=self._late)
-            reception, staged = self._intake.take(item, data)
         except Exception as error:
             self._ledger.refuse(heading, meaning(error))
             return
-        self._stage(heading, reception, staged)
+        self._whole.append((heading, item, data))
+        if self.steering.max_failures is not None:
+            # Whether the next item is judged at all depends on this one.
+            self._store_whole()
 
-    def _stage(self, heading: Heading, reception: Reception, staged: Staged) -> None:
-        digest = reception.sha256
-        self._ledger.stage(heading if digest is None else replace(heading, digest=format_sha256(digest)), staged)
+    def _store_whole(self) -> None:
+        """Judge and stage the whole items of this step, one after the other: the processor likes to do one thing at a time."""
+        whole, self._whole = self._whole, []
+        for heading, item, data in whole:
+            try:
+                staged = self._intake.take(item, data)
+            except Exception as error:
+                self._ledger.refuse(heading, meaning(error))
+            else:
+                self._ledger.stage(heading, staged)
+
+    def _stage(self, heading: Heading, digest: bytes | None, staged: Staged) -> None:
+        self._ledger.stage(heading if digest is None else heading._replace(digest=format_sha256(digest)), staged)
 
     def _check_count(self) -> None:
         limit = self._limits.whole if self.steering.atomic else self._limits.items
@@ -377,7 +402,7 @@ class BatchSession:
             return
         heading, self._heading = self._heading, None
         reception, self._reception = self._reception, None
-        self._stage(heading, reception, staged)
+        self._stage(heading, reception.sha256, staged)
 
     # -- collections and operations
 
@@ -421,13 +446,13 @@ class BatchSession:
         assert self._heading is not None and self._embedded is not None
         target = aim(head, self._mount, self._collection, self._authorities)
         name = self._heading.name or f"{head.method} {head.target}"
-        self._heading = replace(
-            self._heading, name=name[:_NAME], path=target.path, target=self._mount.href(target.path)
+        self._heading = self._heading._replace(
+            name=name[:_NAME], path=target.path, target=self._mount.href(target.path)
         )
         if head.method == "PUT":
             self._begin_item(ItemPart(name, head.headers, path=target.path, promised=True))
             return
-        self._heading = replace(self._heading, method=head.method)
+        self._heading = self._heading._replace(method=head.method)
         self._embedded.target = target
         self._on_data, self._on_end = self._read_body, self._end_operation
 
@@ -451,7 +476,7 @@ class BatchSession:
         assert heading is not None and heading.target is not None
         frees = heading.method in _FREEING
         if self._earlier is not None:
-            heading = replace(heading, operation=self._operations.recognise(operation, heading.target))
+            heading = heading._replace(operation=self._operations.recognise(operation, heading.target))
             earlier = self._earlier.earlier_operation(heading.operation or "")
             if earlier is not None:
                 self._ledger.replay(heading, earlier, frees=frees)

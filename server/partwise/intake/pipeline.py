@@ -41,7 +41,7 @@ class Intake:
         upload = _Nowhere() if rehearsal else self.admission.store.stage()
         return Reception(item, upload, bound, self._validators)
 
-    def take(self, item: Item, data: bytes) -> tuple[Reception, Staged]:
+    def take(self, item: Item, data: bytes) -> Staged:
         """A whole body: as :meth:`begin`, :meth:`Reception.write` and :meth:`Reception.finish`, with the same verdict.
 
         What stands under the name is judged when it is published, and looked at here only where something else speaks
@@ -56,11 +56,9 @@ class Intake:
             self.admission.admit(item)
             raise
 
-    def _taken(self, reception: Reception, data: bytes) -> tuple[Reception, Staged]:
+    def _taken(self, reception: Reception, data: bytes) -> Staged:
         try:
-            if data:
-                reception.write(data)
-            return reception, reception.finish()
+            return reception.take(data)
         except BaseException:
             reception.abort()
             raise
@@ -75,6 +73,9 @@ class _Nowhere:
     def seal(self, modified_ns: int | None) -> None:
         pass
 
+    def fill(self, data: bytes, modified_ns: int | None) -> None:
+        pass
+
     def park(self) -> None:
         pass
 
@@ -84,6 +85,8 @@ class _Nowhere:
 
 class Reception:
     """One body being received. Every call comes from one thread; after a raised failure only ``abort`` is left."""
+
+    __slots__ = ("_bound", "_digests", "_factories", "_upload", "_validators", "item", "size")
 
     def __init__(self, item: Item, upload: Upload, bound: Bound, factories: Sequence[ValidatorFactory]) -> None:
         self.item = item
@@ -115,13 +118,26 @@ class Reception:
             self._digests.update(data)
         self._upload.write(data)
 
+    def take(self, data: bytes) -> Staged:
+        """The whole body: :meth:`write`, and :meth:`finish`."""
+        item, size = self.item, len(data)
+        if item.length is not None or self._digests is not None:
+            if data:
+                self.write(data)
+            return self.finish()
+        self.size = size
+        self._bound.check(size)
+        if data:
+            self._judge(data)
+        waiting = self._finish_validators() if self._validators else ()
+        self._upload.fill(data, item.modified_ns)
+        return Staged(Publication(self._upload, item.path, item.existing, item.check, item.properties), size, waiting)
+
     def _judge(self, data: bytes | memoryview) -> None:
         try:
             if self._validators is None:
                 # Only now: an empty body has no contents to judge (Windows and Finder PUT one first).
-                candidate = self.item.candidate
-                started = [factory(candidate) for factory in self._factories]
-                self._validators = tuple([validator for validator in started if validator is not None])
+                self._validators = self._begin_validators()
             if not self._validators:
                 return
             # They may keep what they are given.
@@ -132,6 +148,16 @@ class Reception:
             raise
         except Exception:
             raise _validator_failed() from None
+
+    def _begin_validators(self) -> tuple[Validator, ...]:
+        candidate = self.item.candidate
+        started = []
+        # A plain loop, and no comprehension: mostly there is one factory, and it has nothing against the type.
+        for factory in self._factories:
+            validator = factory(candidate)
+            if validator is not None:
+                started.append(validator)
+        return tuple(started)
 
     def finish(self) -> Staged:
         """The body has ended. Raises a Failure if it is not to be stored."""

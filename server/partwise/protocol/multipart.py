@@ -117,6 +117,9 @@ NEED_DATA: Final = NeedData.NEED_DATA
 _PART_END = PartEnd()
 _END = End()
 
+# In this many bytes bytes.find() begins at once; before it looks through more, it spends a microsecond on the pattern.
+_NEAR = 16384
+
 _CRLF = b"\r\n"
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -334,7 +337,10 @@ class MultipartDecoder:
         multipart may extend ours, and an item cut off there would be stored as if whole.
         """
         buffer, delimiter = self._buffer, self._delimiter
-        at = buffer.find(delimiter, self._scan)
+        near = self._scan + _NEAR
+        at = buffer.find(delimiter, self._scan, near)
+        if at < 0 and len(buffer) > near:
+            at = buffer.find(delimiter, near - len(delimiter))
         if at >= 0 and buffer[(tail := at + len(delimiter)) : tail + 2] == _CRLF:
             self._scan = self._at = at
             self._after = tail

@@ -108,6 +108,9 @@ class Upload(Protocol):
     def seal(self, modified_ns: int | None) -> None:
         """No more bytes come. ``modified_ns``: keep this modification time. Raises OutOfSpace."""
 
+    def fill(self, data: bytes, modified_ns: int | None) -> None:
+        """All of them at once: :meth:`write` and :meth:`seal`."""
+
     def park(self) -> None:
         """Of a sealed upload that will wait long: keep nothing in memory and no descriptor. Raises OutOfSpace."""
 

@@ -36,6 +36,7 @@ class Root:
     def __init__(self, folder: str, hidden: str) -> None:
         self.folder = os.path.realpath(folder)
         self.hidden = hidden
+        self._hidden = hidden.casefold()
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         state = os.path.join(self.folder, hidden)
         os.makedirs(state, mode=0o700, exist_ok=True)
@@ -46,7 +47,7 @@ class Root:
 
     def is_hidden(self, path: Path) -> bool:
         # Compared without case: some file systems fold it.
-        return bool(path) and path[0].casefold() == self.hidden.casefold()
+        return bool(path) and path[0].casefold() == self._hidden
 
     def is_state(self, status: os.stat_result) -> bool:
         """Is this the state folder itself, whatever name led there (a link to the root, a bind mount)?"""

@@ -38,6 +38,8 @@ class Name:
     ``place`` is its path in the tree, or the name alone in the folder where the store keeps what it takes away.
     """
 
+    __slots__ = ("name", "parent", "place")
+
     def __init__(self, parent: int, name: str, place: Path | None = None) -> None:
         self.parent, self.name = parent, name
         self.place: Path | str = name if place is None else place
@@ -82,11 +84,12 @@ def parent_of(directories: Directories, path: Path) -> int:
 def make_parent(publication: Publication, site: Site) -> int:
     """The collection that receives the item, made if that is allowed. Raises as :func:`parent_of`, OSError."""
     parent = publication.path[:-1]
-    if parent:
-        # The items of one upload mostly come into the same few collections.
-        known = site.directories.opened(parent)
-        if known is not None:
-            return known
+    # The items of one upload mostly come into the same few collections.
+    known = site.directories.opened(parent)
+    if known is not None:
+        if not parent and site.directories.root.is_hidden(publication.path):
+            raise taken()
+        return known
     base = publication.path[: publication.existing]
     descriptor = parent_of(site.directories, (*base, publication.path[len(base)]))
     try:

@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from partwise.errors import Failure, TryAgain
 from partwise.storage.base import Path, Properties, Publication, Published, Resource, Upload
@@ -24,9 +24,7 @@ from partwise.storage.local.upload import LocalUpload
 log = logging.getLogger(__name__)
 
 
-# Nobody changes one; but making a frozen dataclass takes three times as long, and there is one for each item.
-@dataclass(slots=True)
-class Done:
+class Done(NamedTuple):
     """What was done for one publication.
 
     ``name`` is where it stands, ``before`` what stood there; ``kept`` that file's name in staging, if it can be given back.
@@ -61,7 +59,8 @@ def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Publ
                     answers = [_try(publication, site, known) for publication in publications]
                     kept = [answer.kept for answer in answers if isinstance(answer, Done) and answer.kept is not None]
                     results, relied = _follow(medium, publications, answers, known, site)
-                _close(uploads)
+                done, uploads = uploads, []
+                _close(done)
             # If that fails, the names may or may not survive a power cut: nobody is told that they do.
             medium.sync(site.descriptors(), state=relied)
         return results
@@ -74,7 +73,6 @@ def publish(medium: AnyMedium, publications: Sequence[Publication]) -> list[Publ
 
 
 def _close(uploads: Sequence[LocalUpload]) -> None:
-    """Allowed twice."""
     for upload in uploads:
         try:
             upload.close()
@@ -143,10 +141,12 @@ def place(publication: Publication, site: Site, has: Properties) -> Done:
 
 def _place_new(publication: Publication, site: Site) -> Done:
     upload, path = local(publication), publication.path
-    shift = _accounted(site, path, upload, 0)
+    ledger = site.ledger
+    shift = None if ledger is None or not ledger.active else _accounted(site, path, upload, 0)
     name = Name(make_parent(publication, site), path[-1])
     upload.link(name.parent, name.name)
-    _record(site, shift)
+    if shift is not None:
+        _record(site, shift)
     site.touched.add(path[:-1])
     return Done(Published(True, just_made(path, os.fstat(upload.descriptor))), name)
 
@@ -211,10 +211,14 @@ def _follow(
     # As they will be, for a name that is given more than once.
     current: dict[Path, Mapping[str, str | None]] = {}
     relied = False
+    # Whether those of the last item set anything: most items of an upload share theirs.
+    last, sets_nothing = None, False
     for index, (publication, answer) in enumerate(zip(publications, answers, strict=True)):
         if isinstance(answer, Failure):
             continue
-        if answer.before is None and not known and not current and _sets_nothing(publication):
+        if publication.properties is not last:
+            last, sets_nothing = publication.properties, _sets_nothing(publication)
+        if sets_nothing and answer.before is None and not known and not current:
             continue
         has = current.get(publication.path, known.get(publication.path, {}))
         if answer.before is None and has:

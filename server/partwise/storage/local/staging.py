@@ -34,6 +34,12 @@ def space_or_raise(error: OSError) -> OutOfSpace:
     raise error
 
 
+def link(descriptor: int, directory: int, name: str) -> None:
+    """Give a nameless file a name. Raises FileExistsError if the name is taken."""
+    # Without dst_dir_fd the standard library takes link(2), which does not follow /proc/self/fd: EXDEV.
+    os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+
 class Staging(Folder):
     """The folder of one process for uploads, beneath the state folder (``parent``)."""
 
@@ -87,19 +93,13 @@ class Staging(Folder):
         except OSError:
             return False
         try:
-            self.link(descriptor, self.descriptor, name)
+            link(descriptor, self.descriptor, name)
             os.unlink(name, dir_fd=self.descriptor)
         except OSError:
             return False
         finally:
             os.close(descriptor)
         return True
-
-    @staticmethod
-    def link(descriptor: int, directory: int, name: str) -> None:
-        """Give a nameless file a name. Raises FileExistsError if the name is taken."""
-        # Without dst_dir_fd the standard library takes link(2), which does not follow /proc/self/fd: EXDEV.
-        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
 
     def hold(self, size: int) -> None:
         """So many bytes more, or fewer."""

@@ -77,7 +77,7 @@ def resource(path: Path, status: os.stat_result, directory: int, name: str = "")
 
 def just_made(path: Path, status: os.stat_result) -> Resource:
     """As :func:`resource`, of a file that was given its name this moment; when it was made nobody asks."""
-    return Resource(path, False, status.st_size, status.st_mtime_ns, _etag(status))
+    return _made(Resource, (path, False, status.st_size, status.st_mtime_ns, _etag(status), 0))
 
 
 def unborn(path: Path, status: os.stat_result) -> Resource:

@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from partwise.storage.local.exchange import exchange
-from partwise.storage.local.staging import Staging, space_or_raise
+from partwise.storage.local.staging import Staging, link, space_or_raise
 from partwise.storage.sql.intents import Identity
 
 #: A body up to this size is one write, when it is complete.
@@ -29,16 +29,18 @@ class LocalUpload:
     ``parked``: it holds no descriptor, but for as long as somebody uses it between :meth:`wake` and :meth:`rest`.
     """
 
+    # What every one begins with stands in the class: there is one upload for each item.
+    synced = False
+    parked = False
+    _size = _held = 0
+    #: What of it the disk has been told to write.
+    _begun = 0
+    _descriptor: int | None = None
+    _name: str | None = None
+    _small: list[bytes] | None = None
+
     def __init__(self, staging: Staging) -> None:
         self._staging = staging
-        self._small: list[bytes] = []
-        self._size = self._held = 0
-        #: What of it the disk has been told to write.
-        self._begun = 0
-        self._descriptor: int | None = None
-        self._name: str | None = None
-        self.synced = False
-        self.parked = False
 
     @property
     def descriptor(self) -> int:
@@ -50,20 +52,25 @@ class LocalUpload:
         self._size += len(data)
         self._held += len(data)
         self._staging.hold(len(data))
-        if self._descriptor is None:
-            self._small.append(bytes(data))
-            if self._size > IN_MEMORY:
-                self._spill()
-        else:
+        if self._descriptor is not None:
             self._write_out(data)
+            return
+        if self._small is None:
+            self._small = []
+        self._small.append(bytes(data))
+        if self._size > IN_MEMORY:
+            self._spill()
 
     def _spill(self) -> None:
+        self._create()
+        data, self._small = b"".join(self._small or ()), None
+        self._write_out(data)
+
+    def _create(self) -> None:
         try:
             self._descriptor, self._name = self._staging.create()
         except OSError as error:
             raise space_or_raise(error) from None
-        data, self._small = b"".join(self._small), []
-        self._write_out(data)
 
     def _write_out(self, data: bytes | memoryview) -> None:
         try:
@@ -79,6 +86,16 @@ class LocalUpload:
     def seal(self, modified_ns: int | None) -> None:
         if self._descriptor is None:
             self._spill()
+        self._end(modified_ns)
+
+    def fill(self, data: bytes, modified_ns: int | None) -> None:
+        self._size = self._held = len(data)
+        self._staging.hold(len(data))
+        self._create()
+        self._write_out(data)
+        self._end(modified_ns)
+
+    def _end(self, modified_ns: int | None) -> None:
         stamp = self._staging.clock()
         # The kernel's own stamps are as coarse as its tick; two quick replacements of one size must differ.
         os.utime(self.descriptor, ns=(stamp, stamp if modified_ns is None else modified_ns))
@@ -122,14 +139,14 @@ class LocalUpload:
         """In staging."""
         if self._name is None:
             name = self._staging.name()
-            self._staging.link(self.descriptor, self._staging.descriptor, name)
+            link(self.descriptor, self._staging.descriptor, name)
             self._name = name
         return self._name
 
     def link(self, directory: int, name: str) -> None:
         """Appear under a name that must be free. Raises FileExistsError."""
         if self._name is None:
-            self._staging.link(self.descriptor, directory, name)
+            link(self.descriptor, directory, name)
         else:
             os.link(self._name, name, src_dir_fd=self._staging.descriptor, dst_dir_fd=directory)
             os.unlink(self._name, dir_fd=self._staging.descriptor)
@@ -149,9 +166,10 @@ class LocalUpload:
         return None
 
     def abort(self) -> None:
-        self._small = []
-        held, self._held = self._held, 0
-        self._staging.hold(-held)
+        self._small = None
+        if self._held:
+            held, self._held = self._held, 0
+            self._staging.hold(-held)
         descriptor, self._descriptor = self._descriptor, None
         name, self._name = self._name, None
         try:

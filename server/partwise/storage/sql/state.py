@@ -180,7 +180,9 @@ class State:
 
     def has_locks(self) -> bool:
         """See ``storage.base.Store.has_locks``; otherwise as :meth:`locks_on`."""
-        return bool(self._locks())
+        known, table = self._table
+        # As in _locks(), without the call: it is asked for each item of an upload.
+        return bool(table if known == self._number.read() and not known & 1 else self._locks())
 
     def locks_below(self, path: Path) -> tuple[Lock, ...]:
         """See ``storage.base.Store.locks_below``; otherwise as :meth:`locks_on`."""
