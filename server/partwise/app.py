@@ -26,6 +26,7 @@ from partwise.handlers.context import SERVICES, Accounts, Services
 from partwise.handlers.dispatch import everything, handle
 from partwise.handlers.expect import leave_to_handler
 from partwise.handlers.hop import Hop
+from partwise.handlers.load import Load
 from partwise.intake.admission import Admission
 from partwise.intake.pipeline import Intake
 from partwise.intake.validators.base import ValidatorFactory
@@ -78,7 +79,8 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
         accounts = None if file is None else Accounts(file, Verifier())
         bounds = Bounds(config.max_uploads, config.max_batches, config.max_user_batches, config.max_staging)
-        arriving = Arriving(bounds, store.staged)
+        load = Load()
+        arriving = Arriving(bounds, store.staged, load)
         app[SERVICES] = Services(
             config,
             mount,
@@ -92,6 +94,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
             Background(),
             accounts,
             threads=threads,
+            load=load,
         )
         stopping = threading.Event()
         background = [asyncio.create_task(_sweep(archive, hop)), asyncio.create_task(_watch(archive, hop))]

@@ -10,14 +10,16 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from partwise.app import make_app
 from partwise.config import Config
-from partwise.handlers.wire import make_runner
+from partwise.handlers.exchange import Exchange, Seat
+from partwise.handlers.shared_site import SharedSite
+from partwise.handlers.wire import Runner, make_runner
 from partwise.intake.validators.base import ValidatorFactory
 from partwise.processors import Home
 from partwise.workers import supervise
@@ -35,7 +37,7 @@ _SIGNALS = signal.SIGINT, signal.SIGTERM
 #: Seconds between two looks at how busy the processors are.
 _LOOK = 1.0
 #: Where the system shares new connections out among sockets of one port. With one socket for all workers the first one
-#: to wake takes a whole burst: of 16 connections at once, one of two workers got 14 on average, and 9 this way.
+#: to wake takes a whole burst, and has to pass most of it on.
 _SHARES_OUT = sys.platform.startswith("linux")
 
 #: What getaddrinfo(3) gives for an address to listen on.
@@ -59,27 +61,43 @@ def serve(config: Config, validators: Sequence[ValidatorFactory] = (), *, verbos
         public = f", for the outside at {config.public_url}" if config.public_url else ""
         print(f"partwise serves {config.directory} at {_url(listeners[0][0], config)}{public}", flush=True)
 
-    def close(kept: Sequence[socket.socket] = ()) -> None:
-        for sockets in listeners:
-            if sockets is not kept:
-                for each in sockets:
-                    each.close()
-
-    def work(number: int, ready: Callable[[], None]) -> None:
-        mine = listeners[number % len(listeners)]
-        close(mine)
-        asyncio.run(_serve(app, mine, config, verbose, ready, number))
-
     try:
         if config.workers == 1:
             asyncio.run(_serve(app, listeners[0], config, verbose, announce))
         else:
-            supervise(config.workers, work, ready=announce, stopping=close, grace=config.grace)
+            _serve_by_workers(app, listeners, config, verbose, announce)
     finally:
         for signal_number, handler in before.items():
             # None: a handler that was not set from Python, and cannot be set again.
             signal.signal(signal_number, signal.SIG_DFL if handler is None else handler)
-        close()
+        _close(listeners)
+
+
+def _serve_by_workers(
+    app: web.Application,
+    listeners: Sequence[Sequence[socket.socket]],
+    config: Config,
+    verbose: bool,
+    announce: Callable[[], None],
+) -> None:
+    exchange = Exchange(config.workers)
+
+    def work(number: int, ready: Callable[[], None]) -> None:
+        mine = listeners[number % len(listeners)]
+        _close(each for each in listeners if each is not mine)
+        asyncio.run(_serve(app, mine, config, verbose, ready, exchange.seat(number)))
+
+    def close() -> None:
+        _close(listeners)
+        exchange.close()
+
+    supervise(config.workers, work, ready=announce, stopping=close, grace=config.grace, lost=exchange.vacate)
+
+
+def _close(listeners: Iterable[Sequence[socket.socket]]) -> None:
+    for sockets in listeners:
+        for each in sockets:
+            each.close()
 
 
 class CannotListen(Exception):
@@ -167,9 +185,10 @@ async def _serve(
     config: Config,
     verbose: bool,
     ready: Callable[[], None],
-    number: int = 0,
+    seat: Seat | None = None,
 ) -> None:
-    home = Home(number)
+    """``seat``: for one worker of several."""
+    home = Home(0 if seat is None else seat.number)
     if config.stay:
         home.settle()
     # What was made until now stays, and need not be looked through again and again; and a group of items is a few thousand
@@ -181,7 +200,7 @@ async def _serve(
     for signal_number in _SIGNALS:
         loop.add_signal_handler(signal_number, stop.set)
     try:
-        await _run(app, sockets, config, verbose, ready, stop, home)
+        await _run(app, sockets, config, verbose, ready, stop, home, seat)
     finally:
         _deafen(loop)
 
@@ -203,14 +222,12 @@ async def _run(
     ready: Callable[[], None],
     stop: asyncio.Event,
     home: Home,
+    seat: Seat | None,
 ) -> None:
     runner = make_runner(app, config, verbose=verbose)
     await runner.setup()
     try:
-        for each in sockets:
-            # asyncio has one number for both.
-            await web.SockSite(runner, each, backlog=_BURST).start()
-            each.listen(_BACKLOG)
+        await _open(runner, sockets, seat)
         ready()
         while not stop.is_set():
             home.look()
@@ -218,6 +235,16 @@ async def _run(
                 await asyncio.wait_for(stop.wait(), _LOOK)
     finally:
         await runner.cleanup()
+
+
+async def _open(runner: Runner, sockets: Sequence[socket.socket], seat: Seat | None) -> None:
+    if seat is not None:
+        await SharedSite(runner, sockets, seat, burst=_BURST).start()
+        return
+    for each in sockets:
+        # asyncio has one number for both.
+        await web.SockSite(runner, each, backlog=_BURST).start()
+        each.listen(_BACKLOG)
 
 
 def _url(listening: socket.socket, config: Config) -> str:

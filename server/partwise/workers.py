@@ -45,13 +45,22 @@ class WorkersDied(Exception):
     """The workers die as soon as they start; the log says why."""
 
 
-def supervise(count: int, work: Work, *, ready: Callable[[], None], stopping: Callable[[], None], grace: float) -> None:
+def supervise(
+    count: int,
+    work: Work,
+    *,
+    ready: Callable[[], None],
+    stopping: Callable[[], None],
+    grace: float,
+    lost: Callable[[int], None] = lambda number: None,
+) -> None:
     """Keep ``count`` processes at ``work`` until SIGINT or SIGTERM. To be called from the main thread.
 
     ``ready`` is called once, when all workers are; ``stopping`` before they are told to stop. They get ``grace`` seconds
-    and a little. Raises the ValueError or OSError with which a worker failed at the first start, and WorkersDied.
+    and a little. ``lost`` is told the number of a worker that has died, before another process takes its place. Raises the
+    ValueError or OSError with which a worker failed at the first start, and WorkersDied.
     """
-    supervisor = _Supervisor(count, work, ready)
+    supervisor = _Supervisor(count, work, ready, lost)
     with supervisor.signals():
         try:
             supervisor.run()
@@ -76,10 +85,11 @@ class _Slot:
 
 
 class _Supervisor:
-    def __init__(self, count: int, work: Work, ready: Callable[[], None]) -> None:
+    def __init__(self, count: int, work: Work, ready: Callable[[], None], lost: Callable[[int], None]) -> None:
         self._slots = [_Slot(number) for number in range(count)]
         self._work = work
         self._ready = ready
+        self._tell_lost = lost
         self._announced = False
         self._asked_to_stop = False
         self._early_deaths: list[float] = []
@@ -262,6 +272,7 @@ class _Supervisor:
 
     def _lost(self, slot: _Slot) -> None:
         """Start another one, after a pause. Raises WorkersDied if that is of no use."""
+        self._tell_lost(slot.number)
         now = time.monotonic()
         if not slot.ready:
             # Before the first start has succeeded nobody is served: it may not go on for ever, however slowly they die.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from partwise.errors import Depends, Failure, TooLarge, TooManyRequests, TryAgain
+from partwise.handlers.load import Load
 
 #: Seconds that uploads get to write their last words, once they were told to stop.
 _LAST_WORDS = 5.0
@@ -48,9 +49,12 @@ class Bounds:
 class Arriving:
     """All bodies in progress in this process. ``staged`` tells how many bytes are received and not published."""
 
-    def __init__(self, bounds: Bounds = Bounds(), staged: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, bounds: Bounds = Bounds(), staged: Callable[[], int] = lambda: 0, load: Load | None = None
+    ) -> None:
         self._bounds = bounds
         self._staged = staged
+        self._load = load or Load()
         # By identity: aiohttp's requests are mappings, which have no hash.
         self._requests: dict[int, web.Request] = {}
         self._promised: dict[int, int] = {}
@@ -128,8 +132,10 @@ class Arriving:
         if total is not None and self._batches.total() >= total:
             raise TryAgain("Too many batches are running on this server. Try again in a few seconds.")
         self._batches[principal] += 1
+        self._load.batch_came()
 
     def end_batch(self, principal: str | None) -> None:
+        self._load.batch_went()
         self._batches[principal] -= 1
         if not self._batches[principal]:
             del self._batches[principal]

@@ -56,6 +56,7 @@ class Connections(web.Server):
     def begin(self, app: web.Application, config: Config) -> None:
         """In place of ``__init__``: aiohttp makes this object as one of its own class."""
         self._arriving = app[SERVICES].arriving
+        self.load = app[SERVICES].load
         self._patience = patience_of(config)
         self._most, self._most_each = _room(config), config.max_address_connections
         self._addresses: Counter[str] = Counter()
@@ -83,12 +84,16 @@ class Connections(web.Server):
     def has_room(self, transport: asyncio.Transport) -> bool:
         """For one more connection; if not, it is turned away."""
         if self._most_each is not None and self._addresses[_address(transport)] >= self._most_each:
-            self.turning_away.add(transport, _TOO_MANY_OF_YOURS)
+            self._turn_away(transport, _TOO_MANY_OF_YOURS)
             return False
         if len(self._connections) >= self._most and not self._make_room():
-            self.turning_away.add(transport, _TOO_MANY)
+            self._turn_away(transport, _TOO_MANY)
             return False
         return True
+
+    def _turn_away(self, transport: asyncio.Transport, word: bytes) -> None:
+        self.load.went()
+        self.turning_away.add(transport, word)
 
     def _make_room(self) -> bool:
         """What says nothing gives way. (RFC 9112 §9.8: "A client, server, or proxy MAY close the transport connection at any
@@ -104,6 +109,9 @@ class Connections(web.Server):
             self._addresses[_address(transport)] += 1
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        # One that was turned away is none of them.
+        if handler in self._connections:
+            self.load.went()
         if self._most_each is not None and (transport := self._connections.get(handler)) is not None:
             address = _address(transport)
             self._addresses[address] -= 1
@@ -128,6 +136,7 @@ class Connections(web.Server):
             assert isinstance(connection, Connection)
             if connection.look(transport, clock(), self._patience, self._arriving):
                 spare.append(connection)
+        self.load.resting(len(spare))
         self._spare = deque(sorted(spare, key=lambda connection: -connection.watch.silent))
         self.turning_away.sweep(clock())
 

@@ -18,6 +18,7 @@ from partwise.handlers.arriving import Arriving
 from partwise.handlers.background import Background
 from partwise.handlers.hop import Hop
 from partwise.handlers.listings import Listings
+from partwise.handlers.load import Load
 from partwise.handlers.turns import Turns
 from partwise.intake.pipeline import Intake
 from partwise.protocol.paths import Mount, Target
@@ -55,6 +56,7 @@ class Services:
     #: For partial updates.
     turns: Turns = field(default_factory=Turns)
     listings: Listings = field(default_factory=Listings)
+    load: Load = field(default_factory=Load)
 
 
 class Call(NamedTuple):

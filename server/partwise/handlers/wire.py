@@ -244,6 +244,7 @@ class _Server(Connections):
                 connection.close()
 
     def __call__(self) -> RequestHandler:
+        self.load.came()
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
 
