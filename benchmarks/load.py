@@ -159,13 +159,33 @@ class _ResponseCounter:
 # -- one batch
 
 
-def batch(port: int, items: int, size: int, send_first: bool = False) -> Tally:
-    """``items`` files in one POST of multipart/form-data; units are items stored, known when the summary has been read.
+def batch(port: int, items: int, size: int, posts: int = 1, send_first: bool = False) -> Tally:
+    """``items`` files in ``posts`` requests of multipart/form-data at once; units are items stored, known when each summary has
+    been read.
 
     ``send_first``: read nothing before everything has been sent, as simple clients do.
     """
-    buffers = form(items, noise(size))
-    return _post(port, sum(map(len, buffers)), buffers, items, send_first=send_first)
+    shares = [range(items)[number::posts] for number in range(posts)]
+    first, bodies = 0, []
+    for share in shares:
+        bodies.append(form(len(share), noise(size), first))
+        first += len(share)
+    tallies: list[Tally] = [Tally() for _ in bodies]
+
+    def post(number: int) -> None:
+        buffers = bodies[number]
+        length = sum(map(len, buffers))
+        tallies[number] = _post(port, length, buffers, len(shares[number]), send_first=send_first)
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=post, args=(number,)) for number in range(posts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - start if posts > 1 else tallies[0].seconds
+    wrong = sum((tally.wrong for tally in tallies), Counter[str]())
+    return Tally(units=sum(tally.units for tally in tallies), seconds=seconds, wrong=wrong)
 
 
 def batch_large(port: int, size: int) -> Tally:

@@ -36,11 +36,11 @@ def part_head(name: str) -> bytes:
     ).encode()
 
 
-def form(items: int, contents: bytes) -> list[bytes]:
-    """A whole multipart/form-data body with ``items`` files, in buffers of 64 parts."""
+def form(items: int, contents: bytes, first: int = 0) -> list[bytes]:
+    """A whole multipart/form-data body with ``items`` files, numbered from ``first`` on, in buffers of 64 parts."""
     buffers = []
-    for start in range(0, items, _PARTS):
-        names = (f"item-{number:06}.bin" for number in range(start, min(start + _PARTS, items)))
+    for start in range(first, first + items, _PARTS):
+        names = (f"item-{number:06}.bin" for number in range(start, min(start + _PARTS, first + items)))
         buffers.append(b"".join(part_head(name) + contents + b"\r\n" for name in names))
     buffers.append(f"--{BOUNDARY}--\r\n".encode())
     return buffers

@@ -61,6 +61,10 @@ class Sizes:
 SMALL = Sizes(items=2_000, seconds=0.6, put_seconds=3.0, most_puts=10_000, collections=16, deep=20, large=_GIB // 8)
 
 
+#: Uploads at once, as many as ``partwise push`` sends.
+POSTS = 4
+
+
 def _ours(workers: int) -> list[Server]:
     return [partwise(workers), partwise(workers, "os")]
 
@@ -69,11 +73,15 @@ def _ours(workers: int) -> list[Server]:
 
 
 def batch(sizes: Sizes, folder: Path, rounds: int, say: Say) -> list[Section]:
-    """Many small files: one POST against one PUT each."""
+    """Many small files: one POST, and a few at once as ``partwise push`` sends them, against one PUT each."""
     title = f"batch: {sizes.items:,} files of {sizes.item_size:,} bytes (PUTs over 16 kept-alive connections)"
     puts = partial(_measure_puts, sizes)
     contenders = [
-        *(contender(server, "one POST", partial(_measure_batch, sizes)) for server in _ours(1)),
+        *(contender(server, "one POST", partial(_measure_batch, sizes, 1)) for server in _ours(1)),
+        *(
+            contender(server, f"{POSTS} POSTs at once", partial(_measure_batch, sizes, POSTS))
+            for server in _ours(cpus())
+        ),
         *(contender(server, "PUTs", puts, label=False) for server in _ours(cpus())),
         *(contender(peer, "PUTs", puts) for peer in PEERS),
         *small_files("items", sizes.items, sizes.item_size, 256),
@@ -81,8 +89,8 @@ def batch(sizes: Sizes, folder: Path, rounds: int, say: Say) -> list[Section]:
     return interleave({"items": Section(title, "items/s", key="batch")}, contenders, folder, rounds, say)
 
 
-def _measure_batch(sizes: Sizes, running: Running, folder: Path) -> Figures:
-    tally = run_job("batch", port=running.port, items=sizes.items, size=sizes.item_size)
+def _measure_batch(sizes: Sizes, posts: int, running: Running, folder: Path) -> Figures:
+    tally = run_job("batch", port=running.port, items=sizes.items, size=sizes.item_size, posts=posts)
     _check_files(folder, "item-", tally.units)
     return {"items": rate(tally)}
 
