@@ -293,9 +293,10 @@ class BatchSession:
             except Exception as error:
                 self._ledger.refuse(heading, meaning(error))
             else:
-                self._ledger.stage(heading, staged)
+                self._stage(heading, staged)
 
-    def _stage(self, heading: Heading, digest: bytes | None, staged: Staged) -> None:
+    def _stage(self, heading: Heading, staged: Staged) -> None:
+        digest = staged.sha256
         self._ledger.stage(heading if digest is None else heading._replace(digest=format_sha256(digest)), staged)
 
     def _check_count(self) -> None:
@@ -400,9 +401,8 @@ class BatchSession:
         except Exception as error:
             self._refuse(meaning(error))
             return
-        heading, self._heading = self._heading, None
-        reception, self._reception = self._reception, None
-        self._stage(heading, reception.sha256, staged)
+        heading, self._heading, self._reception = self._heading, None, None
+        self._stage(heading, staged)
 
     # -- collections and operations
 

@@ -26,6 +26,11 @@ from partwise.storage.base import Published
 
 #: A body up to this size is received whole before it is judged.
 _SMALL = 64 * 1024
+#: Who sends one of these wants to know what stands there: so it is looked at before anything is written.
+_CONDITIONAL = (
+    *(hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE, hdrs.IF_RANGE),
+    *("If", "Overwrite"),
+)
 
 
 async def put(call: Call) -> web.Response:
@@ -98,7 +103,8 @@ async def store_body(call: Call, item: Item) -> Published:
     with call.services.hop.lane() as lane:
         if 0 < (item.length or 0) <= _SMALL and hdrs.EXPECT not in call.request.headers:
             # Most files are small: one hop for all of it.
-            return await store_whole(call, item, await whole(call, _SMALL), lane)
+            conditional = any(name in call.request.headers for name in _CONDITIONAL)
+            return await store_whole(call, item, await whole(call, _SMALL), lane, conditional=conditional)
         reception = await lane.run(call.services.intake.begin, item)
         try:
             await deliver(call, lane, reception.write)
@@ -108,7 +114,7 @@ async def store_body(call: Call, item: Item) -> Published:
         except BaseException:
             await lane.run(reception.abort)
             raise
-        return await store(call, reception, staged, lane)
+        return await store(call, staged, lane)
 
 
 def _expected(call: Call) -> int | None:

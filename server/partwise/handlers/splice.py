@@ -65,7 +65,7 @@ async def _once(call: Call, splice: Splice, body: bytes | None) -> Published:
 
 async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Published:
     try:
-        reception = await lane.run(splice.begin, call.services.intake, call.target.slash)
+        await lane.run(splice.begin, call.services.intake, call.target.slash)
         await _copy(lane, splice)
         if body is None:
             async with aclosing(chunks(call)) as arriving:
@@ -79,7 +79,7 @@ async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Pub
     except BaseException:
         await lane.run(splice.abort)
         raise
-    return await store(call, reception, staged, lane)
+    return await store(call, staged, lane)
 
 
 async def _copy(lane: Lane, splice: Splice) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from partwise.errors import Failure
@@ -12,54 +11,44 @@ from partwise.handlers.context import Call
 from partwise.handlers.hop import Lane, Step
 from partwise.intake.item import Item
 from partwise.intake.judging import too_late, when_judged
-from partwise.intake.pipeline import Reception, Staged
+from partwise.intake.pipeline import Staged
 from partwise.storage.base import Published
 
 T = TypeVar("T")
 
 
-async def store(call: Call, reception: Reception, staged: Staged, lane: Lane) -> Published:
+async def store(call: Call, staged: Staged, lane: Lane) -> Published:
     """Raises what its judges or the store say; then nothing of it is left."""
     if staged.waiting:
         try:
             await _judged(staged, call.services.config.judge_timeout)
         except BaseException:
-            await lane.run(reception.abort)
+            await lane.run(staged.publication.upload.abort)
             raise
     return await _publish(call, staged)
 
 
-async def store_whole(call: Call, item: Item, body: bytes, lane: Lane) -> Published:
-    """As :func:`store`, from the first byte on, of a body that is there: one way out of the event loop and one back."""
+async def store_whole(call: Call, item: Item, body: bytes, lane: Lane, *, conditional: bool) -> Published:
+    """As :func:`store`, from the first byte on, of a body that is there: one way out of the event loop and one back.
+
+    ``conditional``: it may well be refused for what stands under its name.
+    """
     services = call.services
 
-    def receive(done: Callable[[Published | Failure | _Waiting], None]) -> None:
-        reception = services.intake.begin(item)
-        try:
-            reception.write(body)
-            staged = reception.finish()
-        except BaseException:
-            reception.abort()
-            raise
+    def receive(done: Callable[[Published | Failure | Staged], None]) -> None:
+        staged = services.intake.take(item, body, look=conditional)
         if staged.waiting:
-            done(_Waiting(reception, staged))
+            done(staged)
         else:
             services.committer.submit([staged.publication], lambda results: done(results[0]))
 
     found = await lane.run_until(receive)
-    if isinstance(found, _Waiting):
-        return await store(call, found.reception, found.staged, lane)
+    if isinstance(found, Staged):
+        # It waits for judges, with whom the event loop speaks.
+        return await store(call, found, lane)
     if isinstance(found, Failure):
         raise found
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """For judges, with whom the event loop speaks."""
-
-    reception: Reception
-    staged: Staged
 
 
 async def _judged(staged: Staged, patience: float) -> None:

@@ -23,6 +23,8 @@ class Staged(NamedTuple):
     publication: Publication
     size: int
     waiting: tuple[Waiting, ...] = ()
+    #: Of the body, ``None`` if nobody asked for it.
+    sha256: bytes | None = None
 
 
 class Intake:
@@ -41,13 +43,13 @@ class Intake:
         upload = _Nowhere() if rehearsal else self.admission.store.stage()
         return Reception(item, upload, bound, self._validators)
 
-    def take(self, item: Item, data: bytes) -> Staged:
+    def take(self, item: Item, data: bytes, *, look: bool = False) -> Staged:
         """A whole body: as :meth:`begin`, :meth:`Reception.write` and :meth:`Reception.finish`, with the same verdict.
 
-        What stands under the name is judged when it is published, and looked at here only where something else speaks
-        against the item: what is told is the first in the order of judgement.
+        What stands under the name is judged when it is published, and looked at here only for ``look`` and where something
+        else speaks against the item: what is told is the first in the order of judgement.
         """
-        bound = self.admission.admit_body(item)
+        bound = None if look else self.admission.admit_body(item)
         if bound is None:
             return self._taken(self.begin(item), data)
         try:
@@ -98,11 +100,6 @@ class Reception:
         self._bound = bound
         self._upload = upload
 
-    @property
-    def sha256(self) -> bytes | None:
-        """Of the bytes so far, ``None`` if nobody asked for it."""
-        return None if self._digests is None else self._digests.value("sha-256")
-
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes, which must stay as they are until the next call.
 
@@ -121,7 +118,7 @@ class Reception:
     def take(self, data: bytes) -> Staged:
         """The whole body: :meth:`write`, and :meth:`finish`."""
         item, size = self.item, len(data)
-        if item.length is not None or self._digests is not None:
+        if self._digests is not None or item.length not in (None, size):
             if data:
                 self.write(data)
             return self.finish()
@@ -167,11 +164,11 @@ class Reception:
         if self._digests is not None:
             self._digests.verify()
         waiting = self._finish_validators()
-        self._upload.seal(self.item.modified_ns)
         item = self.item
-        return Staged(
-            Publication(self._upload, item.path, item.existing, item.check, item.properties), self.size, waiting
-        )
+        self._upload.seal(item.modified_ns)
+        publication = Publication(self._upload, item.path, item.existing, item.check, item.properties)
+        sha256 = None if self._digests is None else self._digests.value("sha-256")
+        return Staged(publication, self.size, waiting, sha256)
 
     def _finish_validators(self) -> tuple[Waiting, ...]:
         if not self._validators:
