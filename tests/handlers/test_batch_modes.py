@@ -321,6 +321,7 @@ async def test_operations_are_done_in_order(client: Client) -> None:
     assert methods == [None, "MKCOL", "MOVE", None, "COPY", None, "DELETE", "DELETE", None, None]
     assert files(client.folder) == {"x/b": b"1", "x/c": b"2", "x/d": b"3", "x/e": b""}
     assert len({row.href for row in answer.rows}) == len(parts)
+    assert answer.rows[1].href == "/x/"
 
 
 @pytest.mark.parametrize("last", [(201, None), (404, "nothing")])

@@ -447,7 +447,10 @@ class BatchSession:
         target = aim(head, self._mount, self._collection, self._authorities)
         name = self._heading.name or f"{head.method} {head.target}"
         self._heading = self._heading._replace(
-            name=name[:_NAME], path=target.path, target=self._mount.href(target.path)
+            name=name[:_NAME],
+            path=target.path,
+            # RFC 4918 §5.2: the URL of a collection ends with a slash.
+            target=self._mount.href(target.path, collection=head.method == "MKCOL"),
         )
         if head.method == "PUT":
             self._begin_item(ItemPart(name, head.headers, path=target.path, promised=True))
