@@ -116,7 +116,7 @@ class Config(BaseSettings):
     max_connections: Size = 4096
     #: Connections from one address to one worker. Behind a proxy or NAT all clients have the same one: so none is set.
     max_address_connections: Size | None = None
-    #: Bodies that one worker receives at once; each may hold 512 KiB that were read ahead. What comes whole with its head is
+    #: Bodies that one worker receives at once; each may take 512 KiB of memory. What comes whole with its head is
     #: not counted.
     max_uploads: Size = 256
     #: Batches that one worker receives or judges at once, and those of one user among them.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -145,6 +147,52 @@ async def test_too_many_uploads(serve: Serve) -> None:
         for pair in pairs[:2]:
             assert (await asked(pair, b"y")).status == 201
     assert set(files(client.folder)) == {"small", "slow0", "slow1"}
+
+
+async def test_an_upload_that_waits_for_its_client_holds_no_bytes(client: Client) -> None:
+    count, half = 30, bytes(2 << 20)
+    async with opened(client, count) as pairs:
+        tracemalloc.start()
+        try:
+            for number, (_, writer) in enumerate(pairs):
+                writer.write(put(f"slow{number}", 2 * len(half)) + half)
+            await until(lambda: staged(client) == count * len(half))
+            await asyncio.sleep(0.1)
+            assert tracemalloc.get_traced_memory()[0] < count * 128 * 1024
+        finally:
+            tracemalloc.stop()
+        for pair in pairs:
+            assert (await asked(pair, half)).status == 201
+
+
+async def test_little_is_read_of_an_upload_that_waits_for_the_server(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, go_on = bytes(4 << 20), threading.Event()
+    paused: list[wire._Protocol] = []
+    pause = wire._Protocol.pause_reading
+
+    def noted(self: wire._Protocol) -> None:
+        pause(self)
+        paused.append(self)
+
+    monkeypatch.setattr(wire._Protocol, "pause_reading", noted)
+    services = client.server.app[SERVICES]
+    lanes = [asyncio.ensure_future(lane.run(go_on.wait, 20)) for lane in services.hop._lanes]
+    async with opened(client, 5) as pairs:
+        try:
+            for number, (_, writer) in enumerate(pairs):
+                writer.write(put(f"f{number}", len(body)) + body)
+            await until(lambda: len(paused) == len(pairs))
+            await asyncio.sleep(0.1)
+            assert len(paused) == len(pairs)
+            for connection in paused:
+                assert connection.content is not None and connection.content.total_bytes <= 320 * 1024
+        finally:
+            go_on.set()
+            await asyncio.gather(*lanes)
+        for reader, _ in pairs:
+            assert (await asyncio.wait_for(read_response(reader), 20)).status == 201
 
 
 async def began(pair: Pair, name: str, **headers: str) -> None:

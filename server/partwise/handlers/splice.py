@@ -71,6 +71,7 @@ async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Pub
             async with aclosing(chunks(call)) as arriving:
                 async for data in arriving:
                     await lane.run(splice.write, data)
+                    del data  # as in chunks()
         else:
             await lane.run(splice.write, body)
         await lane.run(splice.end_body)

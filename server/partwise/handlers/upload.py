@@ -181,6 +181,7 @@ class _Upload:
                 async for data in arriving:
                     self._count(len(data))
                     await self._steps(lane, partial(self._session.feed, data))
+                    del data  # as in chunks()
             await self._steps(lane, self._session.finish)
             state, self._complete = "complete", True
         except ClientGone:
