@@ -191,6 +191,11 @@ class Config(BaseSettings):
         return self
 
     @property
+    def largest_item(self) -> int | None:
+        """Bytes of an item that can be taken at all: what is received must have room until it is stored."""
+        return min((size for size in (self.max_item_size, self.max_staging) if size is not None), default=None)
+
+    @property
     def on_loopback(self) -> bool:
         return _is_loopback(self.host)
 

@@ -68,7 +68,8 @@ async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Pub
         reception = await lane.run(splice.begin, call.services.intake, call.target.slash)
         await _copy(lane, splice)
         if body is None:
-            async with aclosing(chunks(call)) as arriving:
+            # What is copied takes room as well.
+            async with aclosing(chunks(call, lambda waited: True)) as arriving:
                 async for data in arriving:
                     await lane.run(splice.write, data)
                     del data  # as in chunks()
