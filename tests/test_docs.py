@@ -10,6 +10,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 from tests.batch.test_outcome import kinds
 
+from partwise import errors
 from partwise.cli import serve
 from partwise.config import Config
 from partwise.errors import Failure, Success
@@ -32,6 +33,17 @@ def test_every_row_of_the_table_has_its_failure() -> None:
     known = {(int(kind("x").status), kind.element) for kind in kinds()}
     known |= {(int(success.status), None) for success in Success} | {(207, None)}
     assert told() == known
+
+
+def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
+    drawn: dict[str, tuple[str, int]] = {}
+    above = ["Failure"]
+    for branch, name, status in re.findall(r"^    ([│├└─ ]*?[├└]── )(\w+) +(\d{3})", errors.__doc__ or "", re.M):
+        depth = len(branch) // 4
+        above[depth:] = [name]
+        drawn[name] = above[depth - 1], int(status)
+    own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Failure)]
+    assert drawn == {kind.__name__: (kind.__base__.__name__, kind("x").status) for kind in own if kind is not Failure}
 
 
 UNITS = {"": 1, "s": 1, "h": 3600, "d": 24 * 3600, "KiB": 1024, "MiB": 1024**2}
