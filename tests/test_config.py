@@ -43,7 +43,8 @@ from partwise.config import Config, load
         ({"min_rate": -1}, "min_rate: "),
         ({"max_connections": 0}, "max_connections: "),
         ({"max_staging": "much"}, "max_staging: "),
-        ({"frobnicate": 1}, "there is no setting 'frobnicate'"),
+        ({"frobnicate": 1}, "frobnicate: there is no such setting"),
+        ({"max_item_siz": 1}, "max_item_siz: there is no such setting (is max_item_size meant?)"),
     ],
 )
 def test_refused(folder: Path, values: dict[str, Any], said: str) -> None:
@@ -51,6 +52,44 @@ def test_refused(folder: Path, values: dict[str, Any], said: str) -> None:
         load(None, {"directory": folder, **values})
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
+
+
+MEANT = "there is no such setting (is PARTWISE_{} meant?)"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["PARTWISE_MAX_BATCHSIZE"],
+            "the environment has PARTWISE_MAX_BATCHSIZE, but " + MEANT.format("MAX_BATCH_SIZE"),
+        ),
+        (["partwise_keepalive"], "the environment has partwise_keepalive, but " + MEANT.format("KEEP_ALIVE")),
+        (["PARTWISE_XYZZY"], "the environment has PARTWISE_XYZZY, but there is no such setting"),
+        (
+            ["PARTWISE_XYZZY", "PARTWISE_PROT"],
+            f"the environment has PARTWISE_PROT, but {MEANT.format('PORT')}; the environment has PARTWISE_XYZZY, but"
+            " there is no such setting",
+        ),
+    ],
+)
+def test_a_misspelled_variable_of_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], said: str
+) -> None:
+    for name in names:
+        monkeypatch.setenv(name, "secret")
+    with pytest.raises(ValueError) as raised:
+        load(None, {"directory": folder})
+    assert str(raised.value) == said
+    with pytest.raises(ValueError, match="there is no such setting"):
+        Config(directory=folder)
+
+
+def test_variables_of_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `partwise push` reads is nothing to a server, and capitals are one as the other."""
+    for name, value in {"PARTWISE_PASSWORD": "x", "PARTWISE_LONG": "1", "partwise_port": "1", "PARTWISER": "x"}.items():
+        monkeypatch.setenv(name, value)
+    assert load(None, {"directory": folder}).port == 1
 
 
 def test_taken(folder: Path, tmp_path: Path) -> None:

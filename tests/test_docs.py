@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
+from pydantic_core import PydanticUndefined
 from tests.batch.test_outcome import kinds
 
+from partwise import errors
+from partwise.cli import serve
 from partwise.config import Config
 from partwise.errors import Failure, Success
 
@@ -31,6 +35,17 @@ def test_every_row_of_the_table_has_its_failure() -> None:
     assert told() == known
 
 
+def test_the_tree_of_failures_is_drawn_as_it_is() -> None:
+    drawn: dict[str, tuple[str, int]] = {}
+    above = ["Failure"]
+    for branch, name, status in re.findall(r"^    ([│├└─ ]*?[├└]── )(\w+) +(\d{3})", errors.__doc__ or "", re.M):
+        depth = len(branch) // 4
+        above[depth:] = [name]
+        drawn[name] = above[depth - 1], int(status)
+    own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Failure)]
+    assert drawn == {kind.__name__: (kind.__base__.__name__, kind("x").status) for kind in own if kind is not Failure}
+
+
 UNITS = {"": 1, "s": 1, "h": 3600, "d": 24 * 3600, "KiB": 1024, "MiB": 1024**2}
 
 
@@ -40,6 +55,43 @@ def test_every_limit_and_its_default() -> None:
     kinds = r"max_\w+|\w+_timeout|keep_\w+|grace|\w+_rate|rate_\w+"
     limits = {name: field.default for name, field in Config.model_fields.items() if re.fullmatch(kinds, name)}
     assert found == limits
+
+
+def options() -> dict[str, str]:
+    """What ``partwise serve`` takes on its command line: the setting, and how it is written there."""
+    commands = argparse.ArgumentParser().add_subparsers()
+    serve.add_command(commands)
+    actions = commands.choices["serve"]._actions
+    return {each.dest: each.option_strings[-1] if each.option_strings else str(each.metavar) for each in actions}
+
+
+def shown(default: object) -> object:
+    """As a default stands on the page: sizes, times and counts as numbers."""
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple | dict):
+        return ", ".join(default) or "empty"
+    return "none" if default is None else default
+
+
+def test_every_setting() -> None:
+    """docs/settings.md: each with its option, its variable and its default."""
+    row = r"^\| `(\w+)` \| (?:`(\S+)` )?\| `(\w+)` \| `?(.+?)`? \| .+ \|$"
+    found = re.findall(row, (ROOT / "docs" / "settings.md").read_text(), re.M)
+    number = re.compile(r"([\d,]+) ?(\w*)")
+    defaults = {
+        name: int(match[1].replace(",", "")) * UNITS[match[2]] if (match := number.fullmatch(default)) else default
+        for name, _, _, default in found
+    }
+    assert len(found) == len(defaults)
+    assert defaults == {name: shown(field.default) for name, field in Config.model_fields.items()}
+    assert {name: variable for name, _, variable, _ in found} == {
+        name: f"PARTWISE_{name.upper()}" for name in Config.model_fields
+    }
+    given = {name: option for name, option in options().items() if name not in ("help", "config", "verbose")}
+    assert {name: option for name, option, _, _ in found if option} == given
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)

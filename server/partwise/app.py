@@ -76,7 +76,7 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         mount = make_mount(config)
         reports = os.path.join(store.state_folder(), "reports")
         archive = Archive(reports, config.keep_reports, href=lambda batch: mount.service_href("batches", batch))
-        intake = Intake(Admission(store, AcceptedTypes(config.accept), config.max_item_size), factories)
+        intake = Intake(Admission(store, AcceptedTypes(config.accept), config.largest_item), factories)
         accounts = None if file is None else Accounts(file, Verifier())
         bounds = Bounds(config.max_uploads, config.max_batches, config.max_user_batches, config.max_staging)
         load = Load()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -21,6 +23,10 @@ from pydantic_settings import (
 
 from partwise.protocol.media_types import AcceptedTypes
 
+_PREFIX = "PARTWISE_"
+#: What begins like a setting in the environment and is none: ``partwise push`` reads the first, this project's tests the others.
+_OTHER_VARIABLES = {"PARTWISE_PASSWORD", "PARTWISE_LONG", "PARTWISE_SEED"}
+
 Size = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -28,7 +34,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Config(BaseSettings):
     """Everything an operator can set. Sizes in bytes, times in seconds; ``None`` as a limit: bounded by the disk alone."""
 
-    model_config = SettingsConfigDict(env_prefix="PARTWISE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     #: The served folder; it must exist.
     directory: Path
@@ -110,7 +116,7 @@ class Config(BaseSettings):
     max_connections: Size = 4096
     #: Connections from one address to one worker. Behind a proxy or NAT all clients have the same one: so none is set.
     max_address_connections: Size | None = None
-    #: Bodies that one worker receives at once; each may hold 512 KiB that were read ahead. What comes whole with its head is
+    #: Bodies that one worker receives at once; each may take 512 KiB of memory. What comes whole with its head is
     #: not counted.
     max_uploads: Size = 256
     #: Batches that one worker receives or judges at once, and those of one user among them.
@@ -124,6 +130,19 @@ class Config(BaseSettings):
     keep_reports: Annotated[int, Field(ge=0)] = 24 * 3600
     #: How long running requests may go on when the server is told to stop.
     grace: Annotated[float, Field(ge=0)] = 10.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _environment(cls, values: object) -> object:
+        # A misspelled limit that is silently no limit would be found out when it is needed.
+        settings = {name.upper(): _PREFIX + name.upper() for name in cls.model_fields}
+        wrong = [name for name in sorted(os.environ) if _is_ours(name) and name[len(_PREFIX) :].upper() not in settings]
+        if wrong:
+            sentences = (
+                f"the environment has {name}, but {_unknown(name[len(_PREFIX) :].upper(), settings)}" for name in wrong
+            )
+            raise ValueError("; ".join(sentences))
+        return values
 
     @field_validator("prefix")
     @classmethod
@@ -170,6 +189,11 @@ class Config(BaseSettings):
             # Taken silently, it would look like a protection.
             raise ValueError("read_only names users of the htpasswd file, but no htpasswd is given")
         return self
+
+    @property
+    def largest_item(self) -> int | None:
+        """Bytes of an item that can be taken at all: what is received must have room until it is stored."""
+        return min((size for size in (self.max_item_size, self.max_staging) if size is not None), default=None)
 
     @property
     def on_loopback(self) -> bool:
@@ -234,6 +258,16 @@ def _sentence(problem: object) -> str:
     assert isinstance(problem, dict)
     name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting {name!r}"
+        return f"{name}: {_unknown(name, {name: name for name in Config.model_fields})}"
     said: str = problem["msg"].removeprefix("Value error, ")
     return f"{name}: {said}" if name else said
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.upper().startswith(_PREFIX) and variable.upper() not in _OTHER_VARIABLES
+
+
+def _unknown(name: str, settings: Mapping[str, str]) -> str:
+    """``settings``: what each is called where ``name`` was found."""
+    near = difflib.get_close_matches(name, settings, 1)
+    return "there is no such setting" + (f" (is {settings[near[0]]} meant?)" if near else "")

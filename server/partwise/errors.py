@@ -27,6 +27,8 @@
     ├── TooSlow                       408  a request that does not come, or a body that dribbles
     ├── ParentMissing                 409
     ├── Duplicate                     409
+    ├── ChangedSince                  409  not what a batch of this name stored before
+    ├── AlreadyRunning                409  a batch of this name is being uploaded
     ├── NotLockedHere                 409  UNLOCK with a token whose lock does not cover the resource
     ├── PreconditionFailed            412
     │   └── RefreshFailed             412  LOCK refresh with a token whose lock does not cover the resource
@@ -41,6 +43,7 @@
     ├── Locked                        423  the token of a lock is missing
     ├── LockConflict                  423  another lock stands in the way of the one asked for
     ├── Depends                       424  not done because something else failed
+    │   └── RolledBack                424
     ├── TooManyRequests               429
     ├── HeadersTooLarge               431
     ├── NotImplementedHere            501
@@ -53,6 +56,9 @@
 Below the handlers nobody says a number: they raise a meaning. An action that gives a failure another
 meaning raises that meaning (``Exists`` of MKCOL is ``WrongKind``, of ``If-None-Match`` ``PreconditionFailed``).
 Sources: RFC 9110 §15, RFC 4918 §11, RFC 6585, and the table in ``docs/status-codes.md``.
+
+Longer than other modules, and not cut: it is three lists, of meanings, of names and of statuses, and the root of the tree reads
+the last; in files of their own the root and its table would have to import each other.
 """
 
 from __future__ import annotations

@@ -124,6 +124,12 @@ def test_a_folder_that_is_not_writable(folder: Path, run: Run) -> None:
         folder.chmod(0o755)
 
 
+def test_a_misspelled_variable(folder: Path, run: Run) -> None:
+    code, output, errors = run(["serve", str(folder), "--port", "0"], {"PARTWISE_MAX_CONECTIONS": "100"})
+    assert (code, output) == (2, "")
+    assert errors.startswith("partwise: ") and "is PARTWISE_MAX_CONNECTIONS meant?" in errors
+
+
 def test_a_port_in_use(folder: Path, run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

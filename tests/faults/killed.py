@@ -88,8 +88,8 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-#: Beside the operations that change names and state together.
-TRANSACTION, START, REPAIR = "transaction", "start", "repair"
+#: Beside the operations that change names and state together; the first start is one without a database.
+TRANSACTION, START, FIRST, REPAIR = "transaction", "start", "first-start", "repair"
 
 
 def repaired(folder: str) -> list[str]:
@@ -110,7 +110,7 @@ class Disk:
 
     def now(self) -> object:
         if self._only_names:
-            return list(_names(f"{self._folder}/.partwise", state=True))
+            return list(_names(self._folder, state=True))
         return list(_names(self._folder)), self._state()
 
     def _state(self) -> list[object]:
@@ -140,8 +140,8 @@ def _names(folder: str, *, state: bool = False) -> Iterator[tuple[str, int, int,
 
 
 def _run(folder: str, name: str, step: int) -> list[int]:
-    store = None if name in (START, REPAIR) else LocalStore(folder)
-    disk = Disk(folder, only_names=name == REPAIR)
+    store = None if name in (START, FIRST, REPAIR) else LocalStore(folder)
+    disk = Disk(folder, only_names=name in (FIRST, REPAIR))
     reached, changed, before = 0, list[int](), disk.now()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:

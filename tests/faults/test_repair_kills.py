@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.faults.killed import REPAIR, START, repaired
+from tests.faults.killed import FIRST, REPAIR, START, repaired
 from tests.faults.test_kills import MARK, Ask, agree, ask, filled, seen  # noqa: F401
 
 from partwise.storage.base import Lock
@@ -65,6 +65,28 @@ def test_recovery_killed_at_each_step(tmp_path: Path, filled: Path, ask: Ask, op
             assert seen(store, folder) in (before, after), f"killed at step {step} of recovery"
         assert not findings(folder)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("before", ["nothing", "a deleted database"])
+def test_a_first_start_killed_at_each_step(tmp_path: Path, ask: Ask, before: str) -> None:  # noqa: F811
+    """Nobody takes what it leaves for a database that was emptied."""
+
+    def fresh(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        if before != "nothing":
+            LocalStore(str(folder)).close()
+            (folder / ".partwise/state.db").unlink()
+        return folder
+
+    steps = ask(fresh("whole"), FIRST, 0)
+    assert isinstance(steps, list) and len(steps) > 6
+    for step in steps:
+        folder = fresh(str(step))
+        assert ask(folder, FIRST, step) == 9
+        assert not any("emptied" in finding or "damaged" in finding for finding in findings(folder))
+        LocalStore(str(folder)).close()
+        assert not findings(folder), f"killed at step {step}"
 
 
 # -- a damaged database

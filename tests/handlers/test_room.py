@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -147,6 +150,52 @@ async def test_too_many_uploads(serve: Serve) -> None:
     assert set(files(client.folder)) == {"small", "slow0", "slow1"}
 
 
+async def test_an_upload_that_waits_for_its_client_holds_no_bytes(client: Client) -> None:
+    count, half = 30, bytes(2 << 20)
+    async with opened(client, count) as pairs:
+        tracemalloc.start()
+        try:
+            for number, (_, writer) in enumerate(pairs):
+                writer.write(put(f"slow{number}", 2 * len(half)) + half)
+            await until(lambda: staged(client) == count * len(half))
+            await asyncio.sleep(0.1)
+            assert tracemalloc.get_traced_memory()[0] < count * 128 * 1024
+        finally:
+            tracemalloc.stop()
+        for pair in pairs:
+            assert (await asked(pair, half)).status == 201
+
+
+async def test_little_is_read_of_an_upload_that_waits_for_the_server(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, go_on = bytes(4 << 20), threading.Event()
+    paused: list[wire._Protocol] = []
+    pause = wire._Protocol.pause_reading
+
+    def noted(self: wire._Protocol) -> None:
+        pause(self)
+        paused.append(self)
+
+    monkeypatch.setattr(wire._Protocol, "pause_reading", noted)
+    services = client.server.app[SERVICES]
+    lanes = [asyncio.ensure_future(lane.run(go_on.wait, 20)) for lane in services.hop._lanes]
+    async with opened(client, 5) as pairs:
+        try:
+            for number, (_, writer) in enumerate(pairs):
+                writer.write(put(f"f{number}", len(body)) + body)
+            await until(lambda: len(paused) == len(pairs))
+            await asyncio.sleep(0.1)
+            assert len(paused) == len(pairs)
+            for connection in paused:
+                assert connection.content is not None and connection.content.total_bytes <= 320 * 1024
+        finally:
+            go_on.set()
+            await asyncio.gather(*lanes)
+        for reader, _ in pairs:
+            assert (await asyncio.wait_for(read_response(reader), 20)).status == 201
+
+
 async def began(pair: Pair, name: str, **headers: str) -> None:
     """A batch of which one item is stored and told."""
     pair[1].write(request(multipart([form_part(name, b"1"), form_part("later", b"2")]), **headers)[:-60])
@@ -223,20 +272,68 @@ async def posted(client: Client, parts: list[bytes]) -> Answer:
 async def test_an_upload_that_meets_the_limit(serve: Serve) -> None:
     """It did not say how much it would be; it waits for others, and for nobody in vain."""
     client = await serve(max_staging=MIB, body_timeout=0.2)
-    alone = await client.raw(chunked("x", 2 * MIB))
-    assert (alone.status, alone.error) == (413, "too-large")
     async with opened(client, 1) as [other]:
         other[1].write(put("other", MIB // 2) + bytes(10))
         await until(lambda: staged(client) == 10)
-        refused(await client.raw(chunked("x", 2 * MIB)), 503)
-    parts = [form_part("a", b"1"), form_part("b", bytes(2 * MIB)), form_part("c", b"1")]
-    answer = await posted(client, parts)
-    assert (answer.statuses, answer.summary["state"]) == ([201, 413], "aborted")
-    assert staged(client) == 0
+        refused(await client.raw(chunked("x", MIB * 3 // 4)), 503)
     # A batch is stored as it arrives: all of it may be more.
     answer = await posted(client, [form_part(f"i{number}", bytes(MIB // 4)) for number in range(16)])
     assert answer.statuses == [201] * 16
     assert staged(client) == 0
+
+
+@pytest.fixture
+async def impatient(serve: Serve) -> Client:
+    """Who waits here in vain waits for a minute, which a test does not last."""
+    return await serve(max_staging=MIB, body_timeout=60)
+
+
+async def test_what_is_larger_than_the_limit_is_refused_at_once(impatient: Client) -> None:
+    """Whether it says how large it is, or turns out to be."""
+    async with asyncio.timeout(20):
+        declared = await impatient.request("PUT", "/x", io.BytesIO(bytes(MIB + 1)))
+        exceeding = await impatient.raw(chunked("x", MIB + 1))
+        assert [(answer.status, answer.error) for answer in (declared, exceeding)] == [(413, "too-large")] * 2
+        assert (await impatient.raw(chunked("y", MIB))).status == 201
+        parts = [form_part("a", b"1"), form_part("b", bytes(2 * MIB)), form_part("c", bytes(MIB))]
+        answer = await posted(impatient, parts)
+        assert (answer.statuses, answer.summary["state"]) == ([201, 413, 201], "complete")
+        assert staged(impatient) == 0
+
+
+async def test_what_may_still_fit_waits_for_others(impatient: Client) -> None:
+    async with opened(impatient, 1) as [other]:
+        other[1].write(put("other", MIB) + b"x")
+        await until(lambda: staged(impatient) == 1)
+        large = asyncio.create_task(impatient.raw(chunked("x", 2 * MIB)))
+        await asyncio.sleep(0.2)
+        assert not large.done()
+        assert (await asked(other, bytes(MIB - 1))).status == 201
+        assert (await asyncio.wait_for(large, 20)).status == 413
+
+
+async def test_a_whole_that_is_larger_than_the_limit(impatient: Client) -> None:
+    async with asyncio.timeout(20):
+        parts = [form_part(f"i{number}", bytes(MIB // 4)) for number in range(16)]
+        answer = await impatient.raw(request(multipart(parts)).replace(b"POST / ", b"POST /?atomic=1 ", 1))
+        assert answer.summary["state"] == "aborted" and 413 in answer.statuses and 201 not in answer.statuses
+        assert (await impatient.post("/?atomic=1", parts[:3])).statuses == [201] * 3
+    assert staged(impatient) == 0
+
+
+@pytest.mark.parametrize(("size", "status"), [(MIB // 4, 204), (MIB // 2, 413)])
+async def test_a_part_whose_file_gets_larger_than_the_limit(impatient: Client, size: int, status: int) -> None:
+    (impatient.folder / "f").write_bytes(bytes(MIB * 3 // 4))
+    fields = {"Content_Type": "application/x-sabredav-partialupdate", "X_Update_Range": "append"}
+    async with asyncio.timeout(20):
+        assert (await impatient.request("PATCH", "/f", bytes(size), **fields)).status == status
+    assert staged(impatient) == 0
+
+
+async def test_the_limit_is_told_as_that_of_an_item(serve: Serve) -> None:
+    for values, largest in (({}, MIB), ({"max_item_size": 5}, 5), ({"max_item_size": 2 * MIB}, MIB)):
+        answer = await (await serve(max_staging=MIB, **values)).request("OPTIONS", "/", Accept="application/json")
+        assert json.loads(answer.body)["maxItemSize"] == largest
 
 
 async def test_an_upload_waits_for_room(serve: Serve) -> None:

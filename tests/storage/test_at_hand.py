@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -91,6 +92,22 @@ def test_nobody_notices_that_a_pipe_was_looked_at(tree: File) -> None:
             os.close(os.open(tree / "pipe", os.O_WRONLY | os.O_NONBLOCK))
     finally:
         root.close()
+
+
+@able
+def test_a_file_system_that_cannot_be_asked_is_asked_once(
+    store: LocalStore, tree: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def preadv(descriptor: int, buffers: object, offset: int, flags: int) -> int:
+        asked.append(descriptor)
+        raise OSError(errno.EOPNOTSUPP, "")
+
+    store.properties([("a.txt",)])
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert [store.at_hand(("a.txt",), MOST) for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
 
 
 @able

@@ -15,7 +15,8 @@ from partwise.storage.base import Lock
 from partwise.storage.local.check import CannotCheck, Examination, alone, examine, state_of
 from partwise.storage.local.repair import repair
 from partwise.storage.local.store import LocalStore
-from partwise.storage.sql.state import REPAIRED, State, StateBroken
+from partwise.storage.sql.database_file import REPAIRED
+from partwise.storage.sql.state import State, StateBroken
 
 MARK = "{urn:marks}mark"
 
@@ -108,6 +109,14 @@ def without_database(folder: Path) -> None:
     (folder / ".partwise/state.db").unlink()
 
 
+def emptied(folder: Path) -> None:
+    os.truncate(folder / ".partwise/state.db", 0)
+
+
+def cut_short(folder: Path) -> None:
+    os.truncate(folder / ".partwise/state.db", 99)
+
+
 def open_to_others(folder: Path) -> None:
     (folder / ".partwise/state.db").chmod(0o644)
 
@@ -167,6 +176,8 @@ CASES = [
     Case(interrupted_move, "the move of /b to /moved was interrupted", None, but("b")),
     Case(contradictory_changes, "contradicts itself", "they begin anew"),
     Case(without_database, "the state database is missing", None, {}),
+    Case(emptied, "the state database was emptied", "0 stored properties and 0 locks were read", {}),
+    Case(cut_short, "the state database was emptied", "what else it held is lost", {}),
     Case(open_to_others, "can be opened by other accounts", "by its owner only now"),
     Case(left_in_staging, "1 folder has been left in staging", None),
     Case(left_by_transaction, "a transaction that has ended", None),
@@ -225,6 +236,36 @@ def test_a_log_that_was_not_copied_yet_is_read(folder: Path) -> None:
     (state / "state.db").write_bytes(os.urandom(100) + kept["state.db"][100:])
     mended(folder)
     assert marks(folder)["a"] == "late"
+
+
+@pytest.mark.parametrize("size", [0, 1, 99])
+def test_an_emptied_database_whose_log_is_there(folder: Path, size: int) -> None:
+    """As it is when a server was killed: the pages that were written since it last started are saved."""
+    store = LocalStore(str(folder))
+    store.set_properties(("a",), {MARK: "late"}, agree)
+    state = folder / ".partwise"
+    log = (state / "state.db-wal").read_bytes()
+    store.close()
+    (state / "state.db-wal").write_bytes(log)
+    os.truncate(state / "state.db", size)
+    with pytest.raises(StateBroken, match="was emptied; run `partwise check --repair`"):
+        State(str(state))
+    assert (state / "state.db-wal").read_bytes() == log
+    told = mended(folder)
+    assert any(sentence.startswith("4 stored properties and") for sentence in told), told
+    assert checked(folder).findings == ()
+    assert marks(folder) == {**WHOLE, "a": "late"}
+    [aside] = folder.glob(".partwise/state.db.damaged-*-wal")
+    assert aside.read_bytes() == log
+
+
+def test_what_a_first_start_leaves_that_was_killed(tmp_path: Path) -> None:
+    state = tmp_path / ".partwise"
+    state.mkdir(mode=0o700)
+    (state / "state.db").touch(0o600)
+    assert checked(tmp_path).findings == ()
+    LocalStore(str(tmp_path)).close()
+    assert checked(tmp_path).findings == ()
 
 
 def test_what_could_not_be_given_back_is_left_to_people(folder: Path) -> None:

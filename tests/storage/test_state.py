@@ -547,6 +547,10 @@ def shortened(file: File) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
 
+def emptied(file: File) -> None:
+    os.truncate(file, 0)
+
+
 def of_another_program(file: File) -> None:
     file.unlink()
     with contextlib.closing(sqlite3.connect(file)) as database:
@@ -583,6 +587,7 @@ def folder(file: File) -> None:
     [
         (overwritten, "partwise check --repair"),
         (shortened, "partwise check --repair"),
+        (emptied, "was emptied; run `partwise check --repair`"),
         (of_another_program, "partwise check --repair"),
         (without_epoch, "partwise check --repair"),
         (unreadable_lock, "partwise check --repair"),

@@ -13,7 +13,7 @@ from tests.storage.contract import anything, publication, put
 from tests.storage.contract_tools import give, lock_of, move
 
 from partwise.storage.base import Witness
-from partwise.storage.local import witnesses
+from partwise.storage.local import file_systems, witnesses
 from partwise.storage.local.store import LocalStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="only Linux tells of changes")
@@ -311,7 +311,7 @@ def test_one_thread_does_not_wait_for_another(store: LocalStore, listed: Witness
 
 
 def test_where_nothing_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(witnesses, "_is_local", lambda descriptor: False)
+    monkeypatch.setattr(file_systems, "local", lambda descriptor: None)
     with closing(LocalStore(os.fspath(folder), durable=False)) as store:
         assert store.witness((), stored=False, locks=False) is None
         assert list(store.scan((), False)) == []

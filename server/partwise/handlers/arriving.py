@@ -31,6 +31,11 @@ class Late(TimeoutError):
     """The body does not come, or too slowly; the rest of it is not read."""
 
 
+#: Asked while nobody else uploads, with the seconds waited so far: would an upload wait for itself alone? Then it may go on, and
+#: the item in progress is refused when it is too large. Raises TooLarge if a batch as a whole is.
+Alone = Callable[[float], bool]
+
+
 def cancelled() -> Failure:
     """What every item is told that was not judged before."""
     return Depends("The upload was cancelled; what was stored before stays.")
@@ -58,6 +63,8 @@ class Arriving:
         # By identity: aiohttp's requests are mappings, which have no hash.
         self._requests: dict[int, web.Request] = {}
         self._promised: dict[int, int] = {}
+        #: Bytes that came of a body which promised nothing.
+        self._taken: dict[int, int] = {}
         self._batches: Counter[str | None] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -85,7 +92,7 @@ class Arriving:
         # A batch is published while it arrives; its length says little about what of it is held at any time.
         promised = (request.content_length or 0) if request.method == hdrs.METH_PUT else 0
         if promised > staging:
-            raise TooLarge(f"The body is larger than the {staging} bytes taken here.", limit=staging)
+            raise _never(staging)
         if self._on_their_way() + promised > staging:
             raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
         if promised:
@@ -94,11 +101,11 @@ class Arriving:
     def _on_their_way(self) -> int:
         return self._staged() + sum(self._promised.values())
 
-    async def room(self, request: web.Request, size: int, patience: float) -> None:
+    async def room(self, request: web.Request, size: int, patience: float, alone: Alone | None = None) -> None:
         """Wait, before ``size`` bytes of a body are taken, until there is room for what did not say how much it will be.
 
-        Raises TryAgain if there is none for ``patience`` seconds: of those that wait for each other's end somebody must go; but
-        TooLarge for who is alone, and so waits for itself.
+        Raises TooLarge for a body that there can never be room for; TryAgain if there is none for ``patience`` seconds: of those
+        that wait for each other's end somebody must go. ``alone``: for a body that is not just one item (see :data:`Alone`).
         """
         staging = self._bounds.staging
         if staging is None:
@@ -106,17 +113,25 @@ class Arriving:
         if (promised := self._promised.get(id(request))) is not None:
             self._promised[id(request)] = max(0, promised - size)
             return
-        until = asyncio.get_running_loop().time() + patience
+        taken = self._taken[id(request)] = self._taken.get(id(request), 0) + size
+        if alone is None and taken > staging:
+            raise _never(staging)
+        clock = asyncio.get_running_loop().time
+        start = clock()
         while self._on_their_way() + size > staging:
-            if asyncio.get_running_loop().time() >= until:
+            waited = clock() - start
+            if len(self._requests) == 1 and alone is not None and alone(waited):
+                return
+            if waited >= patience:
                 if len(self._requests) == 1:
-                    raise TooLarge(f"The item is larger than the {staging} bytes taken here.", limit=staging)
+                    raise _never(staging)
                 raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
             await asyncio.sleep(_LOOK)
 
     def end(self, request: web.Request) -> None:
         self._requests.pop(id(request), None)
         self._promised.pop(id(request), None)
+        self._taken.pop(id(request), None)
         if not self._requests:
             self._empty.set()
 
@@ -155,3 +170,7 @@ class Arriving:
         except TimeoutError:
             return False
         return True
+
+
+def _never(staging: int) -> TooLarge:
+    return TooLarge(f"The body is larger than the {staging} bytes taken here.", limit=staging)

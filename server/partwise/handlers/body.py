@@ -10,30 +10,37 @@ from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from partwise.errors import Malformed, TooLarge, TooSlow, TryAgain
-from partwise.handlers.arriving import Cancelled, Late, Stopping, cancelled
+from partwise.handlers.arriving import Alone, Cancelled, Late, Stopping, cancelled
 from partwise.handlers.context import Call
 from partwise.handlers.expect import invite_body
 from partwise.handlers.hop import Lane
-from partwise.handlers.shortcut import Shortcut
+from partwise.handlers.shortcut import Shortcut, ShortcutProtocol
+
+#: With more bodies than this on their way, the lanes are busy anyway, and what is read ahead of them only takes memory.
+_FEW = 16
 
 
 class ClientGone(ConnectionResetError):
     """The client went away before its body was complete."""
 
 
-async def chunks(call: Call) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives: whatever is there, never waiting for more.
+async def chunks(call: Call, alone: Alone | None = None) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives: whatever is there, never waiting for more. ``alone``: see ``Arriving.room``.
 
     Raises Malformed for broken chunked coding, TooSlow for a body that does not come, TryAgain when the server stops or has no
-    room for another body, ClientGone when the connection ends early.
+    room for another body, TooLarge if it never has, ClientGone when the connection ends early.
     """
     request, arriving = call.request, call.services.arriving
     arriving.begin(request)
     try:
+        if len(arriving) <= _FEW and isinstance(request.protocol, ShortcutProtocol):
+            request.protocol.read_ahead(request)
         await invite_body(request)
         while data := await _next(request):
-            await arriving.room(request, len(data), call.services.config.body_timeout)
+            await arriving.room(request, len(data), call.services.config.body_timeout, alone)
             yield data
+            # Not held while the next is waited for: of hundreds of slow uploads that is most of their memory.
+            del data
         if getattr(request.protocol, "body_cut", False):
             raise ClientGone
         if getattr(request.protocol, "body_broken", False):
@@ -56,6 +63,7 @@ async def deliver(call: Call, lane: Lane, write: Callable[[bytes | memoryview], 
                     await lane.run(shortcut.step, data)
                 finally:
                     shortcut.shut()
+                    del data  # as in chunks()
                 await arriving.room(call.request, shortcut.read, patience)
 
 

@@ -14,7 +14,7 @@ def limits_of(config: Config) -> Limits:
         items=config.max_items,
         atomic_items=min(config.max_items, config.max_atomic_items),
         bytes=config.max_batch_size,
-        item_size=config.max_item_size,
+        item_size=config.largest_item,
         types=config.accept,
         containers=CONTAINERS,
         # The others are aliases of these (RFC 9110 §8.4.1.3).

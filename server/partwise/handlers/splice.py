@@ -68,9 +68,11 @@ async def _on(lane: Lane, call: Call, splice: Splice, body: bytes | None) -> Pub
         await lane.run(splice.begin, call.services.intake, call.target.slash)
         await _copy(lane, splice)
         if body is None:
-            async with aclosing(chunks(call)) as arriving:
+            # What is copied takes room as well.
+            async with aclosing(chunks(call, lambda waited: True)) as arriving:
                 async for data in arriving:
                     await lane.run(splice.write, data)
+                    del data  # as in chunks()
         else:
             await lane.run(splice.write, body)
         await lane.run(splice.end_body)

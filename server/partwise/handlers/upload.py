@@ -38,6 +38,8 @@ from partwise.handlers.hop import Lane
 _DESCRIBED = {"application/xml", "text/xml"}
 #: Items that may be on their way at once: two groups of the committer. More, and reading waits.
 ON_THEIR_WAY = 1024
+#: Seconds for what others sent to be stored.
+_TAIL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,11 @@ class _Upload:
     async def _receive(self, lane: Lane) -> None:
         state = "aborted"
         try:
-            async with aclosing(chunks(self._call)) as arriving:
+            async with aclosing(chunks(self._call, self._alone)) as arriving:
                 async for data in arriving:
                     self._count(len(data))
                     await self._steps(lane, partial(self._session.feed, data))
+                    del data  # as in chunks()
             await self._steps(lane, self._session.finish)
             state, self._complete = "complete", True
         except ClientGone:
@@ -218,6 +221,19 @@ class _Upload:
             await self._room(0 if self._session.must_settle else ON_THEIR_WAY)
             more = await lane.run(self._session.feed, b"")
         await self._room()
+
+    def _alone(self, waited: float) -> bool:
+        """See ``handlers.arriving.Alone``."""
+        if self._session.begun and self._ledger.publisher.holds:
+            # What others sent before may still be on its way to the store.
+            if waited >= _TAIL and not self._ledger.waiting:
+                limit = self._call.services.config.max_staging
+                raise TooLarge(
+                    f"An upload that is to be stored as a whole may hold {limit} bytes at most.", limit=limit
+                )
+            return False
+        # Without a fate is the item in progress alone; all others are stored or refused.
+        return self._session.begun - self._report.count <= 1
 
     def _count(self, size: int) -> None:
         self._received += size

@@ -9,6 +9,7 @@ with RWF_NOWAIT. Where either is not available, everything is read the other way
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import struct
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable
 
 from partwise.storage.base import Path
+from partwise.storage.local import file_systems
 from partwise.storage.local.beneath import Root
 
 _OPENAT2 = 437  # the same number on every architecture
@@ -28,16 +30,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Names that are remembered as those of files, so that they are looked up once only. If one of them becomes that of a pipe or
 #: a device, which nobody but its owner can bring about, it is opened for a moment, once.
 _MOST_FILES = 50_000
-#: Of <linux/magic.h>. Opening a file asks nobody else here, as it would on a network or in another program. The second says
-#: how to read: where all contents are in memory, not waiting cannot be asked for, nor need it be.
-_FILE_SYSTEMS = {
-    0xEF53: "ext4",
-    0x58465342: "xfs",
-    0x9123683E: "btrfs",
-    0xF2F52010: "f2fs",
-    0x794C7630: "overlay",
-    0x01021994: "tmpfs",
-}
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 #: The file's status, and its contents.
@@ -67,29 +59,15 @@ def _syscall(flags: int) -> Callable[[int, bytes], int] | None:
 _look, _open = _syscall(_LOOK), _syscall(_READ)
 
 
-def _kind(descriptor: int) -> str | None:
-    """The file system, if it is one of those that we know."""
-    try:
-        function = ctypes.PyDLL(None).fstatfs
-    except (OSError, AttributeError):
-        return None
-    # struct statfs begins with its type as a long everywhere but on s390; it has 120 bytes or less.
-    buffer = ctypes.create_string_buffer(256)
-    if function(ctypes.c_int(descriptor), buffer) != 0:
-        return None
-    return _FILE_SYSTEMS.get(
-        struct.unpack_from("=l" if ctypes.sizeof(ctypes.c_long) == 4 else "=q", buffer)[0] & 0xFFFFFFFF
-    )
-
-
 class Reader:
     """Reads below one root."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        kind = None if _look is None else _kind(root.descriptor)
-        self._flags = 0 if kind == "tmpfs" else _NOWAIT
-        self._able = kind is not None
+        found = None if _look is None else file_systems.local(root.descriptor)
+        # Where all contents are in memory, not waiting cannot be asked for, nor need it be.
+        self._flags = 0 if found is not None and found.in_memory else _NOWAIT
+        self._able = found is not None
         self._files: set[bytes] = set()
 
     def read(self, path: Path, most: int) -> Found | None:
@@ -117,7 +95,10 @@ class Reader:
             content = bytearray(status.st_size)
             if os.preadv(descriptor, [content], 0, self._flags) != status.st_size:
                 return None
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                # zfs, which cannot be asked not to wait.
+                self._able = False
             return None  # most of all BlockingIOError
         finally:
             os.close(descriptor)

@@ -21,11 +21,10 @@ from partwise.storage.base import Path
 from partwise.storage.local.beneath import Directories, Root
 from partwise.storage.local.measure import measure
 from partwise.storage.local.recovery import TRANSACTION
+from partwise.storage.sql.database_file import DATABASE, REPAIRED, has_had_one, is_emptied
 from partwise.storage.sql.inspection import Inspection, opened
 from partwise.storage.sql.intents import Intent, Verb
-from partwise.storage.sql.state import NUMBER, REPAIRED
 
-DATABASE = "state.db"
 #: How a database that was set aside is called, with the moment behind it.
 ASIDE = "state.db.damaged-"
 #: Where a repair makes the new database.
@@ -100,11 +99,14 @@ def examine(folder: str, state: str, clock: Callable[[], float] = time.time) -> 
         findings.append("a repair of the state database was interrupted before the new one took its place")
         return Examination(tuple(findings), tuple(notes), damaged=True)
     if not os.path.lexists(place):
-        if os.path.exists(os.path.join(state, NUMBER)):
+        if has_had_one(state):
             findings.append("the state database is missing: locks, stored properties and sync tokens are lost")
         return Examination(tuple(findings), tuple(notes))
     if not os.path.isfile(place) or not os.access(place, os.R_OK):
         raise CannotCheck(f"{place} cannot be read; run this with the account of the server")
+    if is_emptied(state):
+        findings.append("the state database was emptied")
+        return Examination(tuple(findings), tuple(notes), damaged=True)
     try:
         with opened(place) as database:
             if not database.is_empty():

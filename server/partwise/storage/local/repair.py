@@ -13,11 +13,12 @@ from itertools import islice
 from partwise.errors import Failure
 from partwise.storage.base import Path
 from partwise.storage.local.beneath import Directories, Root
-from partwise.storage.local.check import ASIDE, DATABASE, MAKING, CannotCheck, absent, alone, counted, is_absent
+from partwise.storage.local.check import ASIDE, MAKING, CannotCheck, absent, alone, counted, is_absent
 from partwise.storage.local.medium import Medium
+from partwise.storage.sql.database_file import DATABASE, REPAIRED
 from partwise.storage.sql.inspection import opened
 from partwise.storage.sql.salvage import drop_unreadable, forget_changes, salvage
-from partwise.storage.sql.state import REPAIRED, State, StateBroken
+from partwise.storage.sql.state import State, StateBroken
 
 #: Paths whose state is cleared in one critical section.
 _STEP = 256

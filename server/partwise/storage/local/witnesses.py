@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Path
+from partwise.storage.local import file_systems
 from partwise.storage.local.beneath import Directories, Root
 
 #: Seconds that a witness holds at most: what no notice comes of shows within 100 ms.
@@ -45,20 +46,6 @@ _EVENT = struct.Struct("=iIII")
 #: Bytes of events that are read at once; one is 272 at most.
 _READ = 64 * 1024
 
-# statfs(2): file systems all of whose changes this kernel makes, so that it can tell of them, and which answer from memory
-# what they were asked just now.
-_LOCAL = {
-    0xEF53,  # ext2, ext3, ext4
-    0x58465342,  # xfs
-    0x9123683E,  # btrfs
-    0x01021994,  # tmpfs
-    0x858458F6,  # ramfs
-    0xF2F52010,  # f2fs
-    0xCA451A4E,  # bcachefs
-    0x2FC12FC1,  # zfs
-    0x794C7630,  # overlayfs
-}
-
 
 class Notices:
     """The kernel's notices for one process. Where there are none, nothing is watched and nothing else differs."""
@@ -68,7 +55,7 @@ class Notices:
         self._lock = threading.Lock()
         #: Watches that no event ended yet, and how many witnesses each has.
         self._live: Counter[int] = Counter()
-        self._library = _library() if _is_local(root.descriptor) else None
+        self._library = _library() if file_systems.local(root.descriptor) else None
         self._descriptor = -1
         self._device = os.fstat(root.descriptor).st_dev
 
@@ -241,17 +228,3 @@ def _library() -> ctypes.PyDLL | None:
             continue
         return None
     return library
-
-
-def _is_local(descriptor: int) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        function = ctypes.PyDLL(None).fstatfs
-    except (OSError, AttributeError):
-        return False
-    # Its first field, a long, is the type.
-    found = ctypes.create_string_buffer(1024)
-    if function(descriptor, found) != 0:
-        return False
-    return int.from_bytes(found.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF in _LOCAL

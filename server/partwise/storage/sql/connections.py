@@ -138,8 +138,16 @@ def broken(name: str, error: OSError | sqlite3.Error | DBAPIError) -> StateBroke
 
 
 def damaged(name: str) -> StateBroken:
+    return _to_repair(name, "is damaged")
+
+
+def emptied(name: str) -> StateBroken:
+    return _to_repair(name, "was emptied")
+
+
+def _to_repair(name: str, state: str) -> StateBroken:
     return StateBroken(
-        f"The server's state in {name} is damaged; run `partwise check --repair` on the served folder, which sets that file"
+        f"The server's state in {name} {state}; run `partwise check --repair` on the served folder, which sets that file"
         " aside and saves what can be read of locks and stored properties. Files are not concerned."
     )
 

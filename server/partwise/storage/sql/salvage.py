@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from partwise.storage.sql.database_file import is_short
 from partwise.storage.sql.inspection import intent_of, understood
 
 #: Row numbers tried one by one behind pages that cannot be read; a page holds some dozens of locks. Where none can be read
@@ -43,7 +44,8 @@ def salvage(damaged: str, fresh: str, paths: Iterable[bytes]) -> Saved:
     properties of each of them are asked for. What was noted of changes is left behind. Raises sqlite3.Error, OSError
     if ``fresh`` cannot be written. ``damaged`` may be exchanged for another file, but is not written.
     """
-    if not _has_tables(damaged):
+    # Never opened as it is without a header: SQLite would remove the log, which may hold all that was written of late.
+    if is_short(damaged) or not _has_tables(damaged):
         _lend_first_page(fresh, damaged)
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(

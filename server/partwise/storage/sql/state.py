@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import secrets
 import sqlite3
@@ -19,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from partwise.errors import TryAgain
 from partwise.storage.base import Lock, Path
-from partwise.storage.sql import intents, stored_properties
+from partwise.storage.sql import database_file, intents, stored_properties
 from partwise.storage.sql.changes import Changes
 from partwise.storage.sql.connections import (
     StateBroken,
@@ -40,13 +39,6 @@ from partwise.storage.sql.usage import ALL, Usage, rows
 
 __all__ = ["Changes", "State", "StateBroken"]
 
-log = logging.getLogger(__name__)
-
-#: What a repair that was interrupted has left: a database that is to take the place of the damaged one.
-REPAIRED = "state.db.repaired"
-#: Made with the first database, and there for good: a folder with it has had one.
-NUMBER = "locks.number"
-
 #: Each process keeps the locks in memory, and reads all of them when one has changed.
 MOST_LOCKS = 20_000
 
@@ -62,7 +54,8 @@ class State:
     """The state in ``folder``. Made by each process for itself, after the last fork; used by its threads at once.
 
     Writers are one at a time: whoever enters :meth:`writing` holds the store's critical section. Raises StateBroken, also
-    when a newer version wrote the database. One that was deleted is made anew, with another :attr:`epoch`.
+    when a newer version wrote the database, or somebody emptied it. One that was deleted is made anew, with another
+    :attr:`epoch`.
     """
 
     #: A random identifier of this database, made with it.
@@ -72,7 +65,7 @@ class State:
 
     def __init__(self, folder: str, clock: Callable[[], float] = time.time, *, most_locks: int = MOST_LOCKS) -> None:
         self._folder, self._clock, self._most_locks = folder, clock, most_locks
-        self._name = os.path.join(os.path.basename(os.path.abspath(folder)), "state.db")
+        self._name = os.path.join(os.path.basename(os.path.abspath(folder)), database_file.DATABASE)
         self._closing = contextlib.ExitStack()
         self._loading = threading.Lock()
         try:
@@ -86,25 +79,9 @@ class State:
             raise damaged(self._name) from error
 
     def _open(self, opened: contextlib.ExitStack) -> None:
-        path = os.path.join(self._folder, "state.db")
+        path = os.path.join(self._folder, database_file.DATABASE)
         with self._alone() as folder:
-            # Made here for its mode: tokens of locks are secrets. Never opened if it is there, for SQLite's own locks on it
-            # end as soon as anybody in this process closes a descriptor of it.
-            if os.path.exists(os.path.join(self._folder, REPAIRED)):
-                raise StateBroken(
-                    f"A repair of the server's state in {self._name} was interrupted; run `partwise check --repair` on the"
-                    " served folder once more, then start again."
-                )
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-                if os.path.exists(os.path.join(self._folder, NUMBER)):
-                    log.warning(
-                        "the state database %s was missing and is made anew: the locks, stored properties and sync tokens"
-                        " of before are lost; files are not concerned",
-                        self._name,
-                    )
-            self._number = SharedNumber(os.path.join(self._folder, NUMBER))
-            opened.callback(self._number.close)
+            database_file.provide(self._folder, folder, self._name)
             #: Says whether any stored property has changed.
             self._stored = SharedNumber(os.path.join(self._folder, "properties.number"))
             opened.callback(self._stored.close)
@@ -129,6 +106,9 @@ class State:
                 self._intended.unsettle()
             os.fsync(self._log)
             os.fsync(folder)
+            # Last: it says that a database was here.
+            self._number = SharedNumber(os.path.join(self._folder, database_file.NUMBER))
+            opened.callback(self._number.close)
         self._table = self._number.read() | 1, LockTable(())
         self._known = Known(self._stored, lambda: not self._ask(stored_properties.ANY))
         try:
