@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -22,6 +23,8 @@ from partwise.protocol.xml_bodies import parse_propfind
 from partwise.storage.base import Witness
 
 _STATUS = HTTPStatus.MULTI_STATUS
+#: Clients ask the same again and again, each with words of its own; what is refused is not remembered.
+_parsed = lru_cache(64)(parse_propfind)
 
 
 async def propfind(call: Call) -> web.StreamResponse:
@@ -83,7 +86,7 @@ class _Answer:
     def blocks(self, headers: dict[str, str], *, watched: bool = False) -> Iterator[bytes]:
         """See ``actions.propfind``; all that comes before it is done with the first block too, in the same hop."""
         services, question = self._call.services, self._question
-        asked = parse_propfind(question.body)
+        asked = (_parsed if len(question.body) <= MOST_ASKED else parse_propfind)(question.body)
         if question.depth is Depth.INFINITY and not services.config.infinite_depth:
             raise FiniteDepth("Depth: infinity is not allowed here; ask for Depth: 1, collection by collection.")
         if watched:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 
-from partwise.actions.blocks import BLOCK
 from partwise.handlers.context import Call
 from partwise.handlers.hop import Lane
 
+#: Bytes that are worth a hop and a write: as much as waits in memory for a client that reads slowly.
+_WORTH = 256 * 1024
 #: Seconds that blocks are waited for in one hop.
 _HOP = 0.005
 
@@ -18,7 +19,7 @@ _HOP = 0.005
 async def stream_blocks(
     call: Call, status: int, headers: Mapping[str, str], blocks: Iterator[bytes], *, reason: str | None = None
 ) -> web.StreamResponse:
-    """One hop for about 64 KiB; memory holds that much at a time. What is complete after the first is one write.
+    """One hop for about 256 KiB; memory holds that much at a time. What is complete after the first is one write.
 
     An empty block says that it takes longer, so that there is a hop between. The first block comes before the head: what
     fails before it can still have its own status, and ``headers`` may be added to. Raises ConnectionResetError when the
@@ -64,7 +65,7 @@ def _advance(blocks: Iterator[bytes]) -> tuple[bytes, bool]:
     for block in blocks:
         gathered.append(block)
         size += len(block)
-        if size >= BLOCK or time.monotonic() >= end:
+        if size >= _WORTH or time.monotonic() >= end:
             return b"".join(gathered), False
     return b"".join(gathered), True
 
