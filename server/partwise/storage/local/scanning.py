@@ -12,8 +12,10 @@ from itertools import islice
 
 from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Path, Resource
+from partwise.storage.columns import Members
 from partwise.storage.local.beneath import Root, absent_or_raise
-from partwise.storage.local.status import collections, files
+from partwise.storage.local.born import born
+from partwise.storage.local.status import born_files, collections, files
 from partwise.storage.local.witnesses import LocalWitness
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -101,6 +103,10 @@ class Scan:
         if not path:
             # Compared without case: some file systems fold it.
             entries = [entry for entry in entries if entry.name.casefold() != self._hidden]
+        if not entries:
+            return ()
+        if self._born and (members := self._born_files(path, descriptor, entries)) is not None:
+            return ((members, ()),)
         try:
             statuses = [entry.stat(follow_symlinks=False) for entry in entries]
         except OSError:
@@ -111,6 +117,18 @@ class Scan:
                 return (self._files(path, descriptor, entries, statuses),)
             standing = list(zip(entries, statuses, strict=True))
         return self._by_kind(path, descriptor, standing)
+
+    def _born_files(self, path: Path, descriptor: int, entries: list[_Entry]) -> Members | None:
+        """If all are files, and everything about them is known at once."""
+        if not all(entry.is_file(follow_symlinks=False) for entry in entries):
+            return None
+        names = [entry.name for entry in entries]
+        if (found := born(descriptor, names)) is None:
+            return None
+        if self._witness is not None and found.linked:
+            # What is written through another name is told to the watchers of that one.
+            self._witness.spoil()
+        return born_files(path, names, found)
 
     def _by_kind(self, path: Path, descriptor: int, standing: _Standing) -> Iterator[Group]:
         kinds: dict[int, _Standing] = {}

@@ -13,6 +13,7 @@ from itertools import repeat
 
 from partwise.storage.base import Path, Resource
 from partwise.storage.columns import Members
+from partwise.storage.local.born import Born
 
 Birth = Callable[[int, str], int | None]
 
@@ -88,6 +89,12 @@ def files(parent: Path, names: Sequence[str], statuses: Sequence[os.stat_result]
     changed = [status.st_ctime_ns for status in statuses]
     etags = list(map(_ETAG.__mod__, zip(inodes, sizes, modified, changed, strict=True)))
     return Members(parent, False, names, sizes, modified, etags, _births(names, statuses, directory))
+
+
+def born_files(parent: Path, names: Sequence[str], found: Born) -> Members:
+    """As :func:`files`."""
+    etags = list(map(_ETAG.__mod__, zip(found.inodes, found.sizes, found.modified_ns, found.changed_ns, strict=True)))
+    return Members(parent, False, names, found.sizes, found.modified_ns, etags, found.created_ns)
 
 
 def collections(
