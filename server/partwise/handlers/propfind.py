@@ -46,7 +46,7 @@ async def propfind(call: Call) -> web.StreamResponse:
     question = Question(target.path, target.slash, depth, body, wishes.minimal, not noroot, call.principal)
     answer = _Answer(call, question, gate)
     if gate is not None or depth is Depth.INFINITY or len(body) > MOST_ASKED:
-        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+        return await answer.stream(headers, answer.blocks(headers))
     listings = services.listings
     document = listings.find(question) or await listings.wait(question)
     if document is not None:
@@ -54,10 +54,9 @@ async def propfind(call: Call) -> web.StreamResponse:
         _add_location(call, headers)
         return web.Response(status=_STATUS, reason=reason(_STATUS), headers=headers, body=document)
     if not listings.is_asked_again(question):
-        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+        return await answer.stream(headers, answer.blocks(headers))
     with listings.coming(question), answer:
-        blocks = answer.watched(headers)
-        response = await stream_blocks(call, _STATUS, headers, blocks, reason=reason(_STATUS))
+        response = await answer.stream(headers, answer.watched(headers))
         answer.keep()
         return response
 
@@ -82,6 +81,10 @@ class _Answer:
     def __exit__(self, *_: object) -> None:
         if self._witness is not None:
             self._witness.close()
+
+    async def stream(self, headers: dict[str, str], blocks: Iterator[bytes]) -> web.StreamResponse:
+        brief = self._question.depth is Depth.ZERO
+        return await stream_blocks(self._call, _STATUS, headers, blocks, reason=reason(_STATUS), brief=brief)
 
     def blocks(self, headers: dict[str, str], *, watched: bool = False) -> Iterator[bytes]:
         """See ``actions.propfind``; all that comes before it is done with the first block too, in the same hop."""
