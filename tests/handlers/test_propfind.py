@@ -7,12 +7,15 @@ import io
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 
 import pytest
 from lxml import etree
 from tests.conftest import Serve
 from tests.harness import Client
+
+from partwise.handlers.context import SERVICES
 
 D = "{DAV:}"
 
@@ -159,3 +162,16 @@ async def test_readers_that_stall_in_the_middle_of_a_listing(folder: Path, clien
     async with asyncio.timeout(20):
         while len(os.listdir("/proc/self/fd")) > before:
             await asyncio.sleep(0.01)
+
+
+async def test_one_resource_waits_for_no_walk(tree: Path, client: Client) -> None:
+    assert client.server is not None
+    hop, go_on = client.server.app[SERVICES].hop, threading.Event()
+    walks = [asyncio.create_task(lane.run(go_on.wait)) for lane in hop._walks]
+    try:
+        await asyncio.sleep(0)
+        answer = await asyncio.wait_for(client.request("PROPFIND", "/c/", Depth="0"), 20)
+        assert [row.href for row in answer.rows] == ["/c/"]
+    finally:
+        go_on.set()
+    await asyncio.gather(*walks)

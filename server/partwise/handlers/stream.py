@@ -19,10 +19,10 @@ class _Turn(NamedTuple):
     seconds: float
 
 
-#: The rows of a thousand members in one hop and one write. So much waits for a client that reads slowly.
-_ALONE = _Turn(384 * 1024, 0.02)
-#: Of a walk that has its thread not for itself: others want it too, for answers that may be short.
-_SHARED = _Turn(128 * 1024, 0.005)
+#: The first, since somebody waits for a first byte; and each of a walk whose thread others want too.
+_SHORT = _Turn(128 * 1024, 0.005)
+#: Else fewer hops and writes are worth more; but so much waits for a client that reads slowly.
+_LONG = _Turn(384 * 1024, 0.02)
 
 
 async def stream_blocks(
@@ -45,7 +45,7 @@ async def stream_blocks(
     with hop.walk() as lane:
         ended = False
         try:
-            block, ended = await (hop.run(_advance, blocks, _SHARED) if brief else _turn(lane, blocks))
+            block, ended = await (hop if brief else lane).run(_advance, blocks, _SHORT)
             if not block and not ended:
                 block, ended = await _next(call, lane, blocks)
             if ended:
@@ -77,7 +77,7 @@ async def _next(call: Call, lane: Lane, blocks: Iterator[bytes]) -> tuple[bytes,
 
 
 async def _turn(lane: Lane, blocks: Iterator[bytes]) -> tuple[bytes, bool]:
-    return await lane.run(_advance, blocks, _ALONE if lane.pinned == 1 else _SHARED)
+    return await lane.run(_advance, blocks, _LONG if lane.pinned == 1 else _SHORT)
 
 
 def _advance(blocks: Iterator[bytes], turn: _Turn) -> tuple[bytes, bool]:
