@@ -47,9 +47,9 @@ def _load() -> Callable[..., int] | None:
     if not sys.platform.startswith("linux"):
         return None
     try:
-        # PyDLL keeps the interpreter lock: the call is shorter than giving it away and getting it back. Without the types of
-        # its arguments it takes what it is given as it is, which is faster.
-        function = ctypes.PyDLL(None).statx
+        # CDLL gives the interpreter lock away: the disk may have to be read for each of 256. Without the types of its
+        # arguments the function takes what it is given as it is, which is faster.
+        function = ctypes.CDLL(None).statx
     except (OSError, AttributeError):
         return None
     function.restype = ctypes.c_int
