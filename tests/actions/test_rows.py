@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partwise.actions.columns import COLUMNS
 from partwise.actions.properties import LIVE, Facts, Source, View, framed
 from partwise.actions.propfind import propfind
 from partwise.actions.propstats import Asked, plan_of
@@ -20,6 +21,7 @@ from partwise.protocol.paths import Mount
 from partwise.protocol.preferences import Depth
 from partwise.protocol.propfind import AllProp, Prop, PropName
 from partwise.storage.base import Lock, Resource
+from partwise.storage.columns import Members
 from partwise.storage.local.store import LocalStore
 
 LIMITS = Limits(1, 1, None, None, (), (), (), ())
@@ -120,7 +122,8 @@ def test_a_collection_comes_before_its_members(view: View) -> None:
 def test_templates_are_used(view: View) -> None:
     """Else the other tests compare the slow way with itself."""
     rows = Rows(view, plan_of(USUAL, minimal=False))
-    rows.render(list(view.store.members(())))
+    for group in view.store.scan((), False):
+        rows.render(group)
     assert {kind: len(template.values) for kind, template in rows._templates.items()} == {False: 3, True: 1}
 
 
@@ -136,6 +139,17 @@ def test_what_the_table_promises_of_sources(view: View) -> None:
                 assert "" not in values, name
                 assert values == {None} or None not in values, name
                 assert "%s" in framed(name)("%s")
+
+
+def test_columns_hold_the_values_of_the_table(view: View) -> None:
+    told = 0
+    for group in view.store.scan((), True):
+        for name, column in COLUMNS.items():
+            values = [LIVE[name].value(Facts(one, {}, view)) for one in group]
+            if isinstance(group, Members) and values[0] is not None:
+                assert [column.before + value + column.after for value in column.values(group)] == values
+                told += len(group)
+    assert told > 5 * 300
 
 
 def test_what_the_table_promises_of_birth(view: View) -> None:

@@ -283,6 +283,30 @@ def test_what_does_not_hold_goes_when_others_come() -> None:
         assert known.size == 0
 
 
+def ask_often(known: Listings, times: int, *, changes: bool) -> dict[int, Always]:
+    """Which of so many askings of one question kept an answer, and with whom; ``changes``: it is untrue at the next one."""
+    found = {}
+    for number in range(times):
+        if known.find(question(1)) is None and known.is_worth_keeping(question(1)):
+            found[number] = Always()
+            known.keep(question(1), b"x", found[number])
+            found[number].closed = changes
+    return found
+
+
+def test_what_is_kept_for_nothing_is_kept_ever_more_rarely() -> None:
+    assert list(ask_often(Listings(), 60, changes=True)) == [1, 3, 7, 15, 31, 47]
+
+
+def test_what_is_of_use_again_is_kept_at_once_again() -> None:
+    known = Listings()
+    ask_often(known, 16, changes=True)
+    found = ask_often(known, 30, changes=False)
+    assert list(found) == [15]
+    found[15].closed = True
+    assert list(ask_often(known, 2, changes=False)) == [0]
+
+
 async def test_others_wait_for_the_answer_that_is_made() -> None:
     known = Listings()
     with known.coming(question(1)), known.coming(question(1)):

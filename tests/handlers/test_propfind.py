@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import socket
+import struct
+import threading
 from pathlib import Path
 
 import pytest
 from lxml import etree
 from tests.conftest import Serve
 from tests.harness import Client
+
+from partwise.handlers.context import SERVICES
 
 D = "{DAV:}"
 
@@ -134,3 +139,39 @@ async def test_names_that_xml_cannot_hold(tree: Path, client: Client) -> None:
     assert "/%FF%01%3C%3E" in hrefs
     assert (await client.request("GET", "/%FF%01%3C%3E")).status == 200
     assert (await client.request("DELETE", "/%FF%01%3C%3E")).status == 204
+
+
+async def test_readers_that_stall_in_the_middle_of_a_listing(folder: Path, client: Client) -> None:
+    """They hold no thread, so that others go on; and when they are gone nothing stays open."""
+    for number in range(8000):
+        (folder / f"{'ü' * 100}{number}").touch()
+    assert (await client.request("PROPFIND", "/", Depth="0")).status == 207
+    before = len(os.listdir("/proc/self/fd"))
+    stalled = [socket.socket() for _ in range(3)]
+    for connection in stalled:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", client.port))
+        connection.send(b"PROPFIND / HTTP/1.1\r\nHost: a\r\nDepth: infinity\r\n\r\n")
+    answer = await asyncio.wait_for(client.request("PROPFIND", "/", Depth="1"), 20)
+    assert len(answer.rows) == 8001
+    assert len(os.listdir("/proc/self/fd")) > before + 2 * len(stalled)
+    for connection in stalled:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    async with asyncio.timeout(20):
+        while len(os.listdir("/proc/self/fd")) > before:
+            await asyncio.sleep(0.01)
+
+
+async def test_one_resource_waits_for_no_walk(tree: Path, client: Client) -> None:
+    assert client.server is not None
+    hop, go_on = client.server.app[SERVICES].hop, threading.Event()
+    walks = [asyncio.create_task(lane.run(go_on.wait)) for lane in hop._walks]
+    try:
+        await asyncio.sleep(0)
+        answer = await asyncio.wait_for(client.request("PROPFIND", "/c/", Depth="0"), 20)
+        assert [row.href for row in answer.rows] == ["/c/"]
+    finally:
+        go_on.set()
+    await asyncio.gather(*walks)

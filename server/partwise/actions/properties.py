@@ -58,7 +58,7 @@ class Facts(NamedTuple):
 
 
 #: Many files have the same second; what is written of it is.
-_date, _instant = lru_cache(4096)(format_http_date), lru_cache(4096)(format_instant)
+http_date, instant = lru_cache(4096)(format_http_date), lru_cache(4096)(format_instant)
 
 
 def content_type(resource: Resource, stored: Properties) -> str:
@@ -68,7 +68,7 @@ def content_type(resource: Resource, stored: Properties) -> str:
 
 def _creation(facts: Facts) -> str:
     kept = facts.stored.get(CREATION_DATE)
-    return _instant((facts.resource.created_ns if kept is None else int(kept)) // 1_000_000_000)
+    return instant((facts.resource.created_ns if kept is None else int(kept)) // 1_000_000_000)
 
 
 def _displayname(facts: Facts) -> str | None:
@@ -94,7 +94,7 @@ def _etag(facts: Facts) -> str | None:
 
 
 def _modified(facts: Facts) -> str:
-    return _date(facts.resource.modified_ns // 1_000_000_000)
+    return http_date(facts.resource.modified_ns // 1_000_000_000)
 
 
 def _resourcetype(facts: Facts) -> str:

@@ -9,26 +9,29 @@ locks and ``lockdiscovery`` is asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import NamedTuple
 
+from partwise.actions.columns import COLUMNS, Column
 from partwise.actions.properties import LIVE, Facts, Source, View, framed, source, writer
 from partwise.actions.propstats import Planned, gathered
 from partwise.protocol.multistatus import propstat_response, text
 from partwise.protocol.paths import Path, encode_segments
 from partwise.storage.base import Properties, Resource
+from partwise.storage.columns import Members
 
 _NOTHING: Properties = {}
 _NONE_STORED: Mapping[Path, Properties] = {}
-#: Facts from all of their fields, without the function call that a named tuple's own constructor is.
-_facts: Callable[[type[Facts], tuple[Resource, Properties, View]], Facts] = tuple.__new__
+#: Where a value belongs; no text of a document holds it.
+_PLACE = "\0"
+_HREF = "<D:href>"
 
 
 class _Template(NamedTuple):
-    """A row with ``%s`` for its href and for each of the values."""
+    """What stands around the values of a row, the name first: one text more than there are values."""
 
-    row: str
-    values: tuple[Callable[[Facts], str | None], ...]
+    around: tuple[str, ...]
+    values: tuple[Callable[[Members], Iterable[str]], ...]
 
 
 class Rows:
@@ -42,52 +45,53 @@ class Rows:
         self._templates: dict[bool, _Template] = {}
 
     def render(self, group: Sequence[Resource]) -> str:
-        """The rows of some members of one collection, files first; one query for stored properties, if they are asked for."""
-        view = self._view
-        stored = view.store.properties([one.path for one in group]) if self._planned.stored else _NONE_STORED
-        if not self._templated or (self._locks and view.store.has_locks()):
+        """The rows of some members of one collection; one query for stored properties, if they are asked for."""
+        stored = _NONE_STORED
+        if self._planned.stored:
+            stored = self._view.store.properties(
+                group.paths() if isinstance(group, Members) else [one.path for one in group]
+            )
+        if not isinstance(group, Members) or not self._templated or (self._locks and self._view.store.has_locks()):
             return "".join(self._singly(group, stored))
-        plain, described = group, list[Resource]()
-        if stored:
-            plain = [one for one in group if one.path not in stored]
-            described = [one for one in group if one.path in stored]
-        files = [one for one in plain if not one.collection]
-        collections = [one for one in plain if one.collection]
-        return "".join([*self._alike(files), *self._alike(collections), *self._singly(described, stored)])
+        if not stored:
+            return self._alike(group)
+        plain = [path not in stored for path in group.paths()]
+        described = "".join(self._singly((one for one in group if one.path in stored), stored))
+        return self._alike(group.only(plain)) + described if any(plain) else described
 
     def _singly(self, group: Iterable[Resource], stored: Mapping[Path, Properties]) -> Iterator[str]:
         for one in group:
             href = self._view.mount.href(one.path, collection=one.collection)
             yield propstat_response(href, self._planned.plan(Facts(one, stored.get(one.path, _NOTHING), self._view)))
 
-    def _alike(self, group: Sequence[Resource]) -> Iterable[str]:
-        """Of files, or of collections, without stored properties. By columns: a million rows are few calls of Python code."""
-        if not group:
-            return ()
-        facts = list(map(_facts, repeat(Facts), zip(group, repeat(_NOTHING), repeat(self._view))))
-        collection, path = group[0].collection, group[0].path
-        template = self._templates.get(collection)
+    def _alike(self, group: Members) -> str:
+        """Of members without stored properties. By columns: a million rows are few calls of Python code."""
+        template = self._templates.get(group.collection)
         if template is None:
-            template = self._templates[collection] = self._template(facts[0])
-        columns = [map(value, facts) for value in template.values]
-        mount = self._view.mount
-        if not path:
-            return [template.row % (text(mount.href(())), *[value(facts[0]) for value in template.values])]
-        # What the hrefs share is encoded once; names that are encoded need no escaping. The first "%s" is that of the href.
-        prefix = text(mount.href(path[:-1], collection=True)).replace("%", "%%")
-        row = template.row.replace("%s", f"{prefix}%s/" if collection else f"{prefix}%s", 1)
-        names = encode_segments([one.path[-1] for one in group])
-        return map(row.__mod__, zip(names, *columns, strict=True))
+            template = self._templates[group.collection] = self._template(Facts(group[0], _NOTHING, self._view))
+        # What the hrefs share is encoded once; names that are encoded need no escaping.
+        prefix = text(self._view.mount.href(group.parent, collection=True))
+        pieces: list[Iterable[str]] = [repeat(template.around[0] + prefix), encode_segments(group.names)]
+        for values, after in zip(template.values, template.around[1:], strict=False):
+            pieces += repeat(after), values(group)
+        pieces.append(repeat(template.around[-1]))
+        return "".join(chain.from_iterable(zip(*pieces, strict=False)))
 
     def _template(self, facts: Facts) -> _Template:
-        values: list[Callable[[Facts], str | None]] = []
+        values: list[Callable[[Members], Iterable[str]]] = []
         elements: list[tuple[str | None, str | None]] = []
         for name, missing in self._planned.entries or ():
             element = writer(name)(facts)
-            if element is not None:
-                element = element.replace("%", "%%")
-                if source(name) in (Source.RESOURCE, Source.BIRTH):
-                    values.append(LIVE[name].value)
-                    element = framed(name)("%s")
-            elements.append((element, missing and missing.replace("%", "%%")))
-        return _Template(propstat_response("%s", gathered(elements)), tuple(values))
+            if element is not None and source(name) in (Source.RESOURCE, Source.BIRTH):
+                column = COLUMNS.get(name) or self._each(LIVE[name].value)
+                values.append(column.values)
+                element = framed(name)(column.before + _PLACE + column.after)
+            elements.append((element, missing))
+        opening, _, rest = propstat_response("", gathered(elements)).partition(_HREF)
+        slash = "/" if facts.resource.collection else ""
+        first, *others = (slash + rest).split(_PLACE)
+        return _Template((opening + _HREF, first, *others), tuple(values))
+
+    def _each(self, value: Callable[[Facts], str | None]) -> Column:
+        """Of a property for which there is no quicker way."""
+        return Column(lambda members: [value(Facts(one, _NOTHING, self._view)) or "" for one in members])

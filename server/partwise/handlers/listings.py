@@ -25,6 +25,8 @@ MOST_ANSWERS = 96
 MOST_ASKED = 4096
 #: Questions that are remembered: the answer to one that is asked once is not worth a witness.
 _REMEMBERED = 256
+#: Askings for what was kept for nothing, again and again, until it is kept once more.
+_MOST_PASSING = 15
 #: Of the oldest answers, how many are looked at when a new one comes.
 _SWEPT = 8
 #: Seconds that one request waits for the answer that another one makes.
@@ -43,9 +45,34 @@ class Question(NamedTuple):
     principal: str | None
 
 
-class _Kept(NamedTuple):
-    document: bytes
-    witness: Witness
+class _Kept:
+    __slots__ = ("document", "used", "witness")
+
+    def __init__(self, document: bytes, witness: Witness) -> None:
+        self.document, self.witness = document, witness
+        #: Was it an answer to anybody?
+        self.used = False
+
+
+class _Interest:
+    """In the answers to one question. Where each is untrue before it is asked for, they are kept ever more rarely."""
+
+    __slots__ = ("_passing", "_step")
+
+    def __init__(self) -> None:
+        #: Askings that keep nothing, still to come and in all.
+        self._passing = self._step = 0
+
+    def is_enough(self) -> bool:
+        """To keep the answer that is asked for now."""
+        if not self._passing:
+            return True
+        self._passing -= 1
+        return False
+
+    def learn(self, used: bool) -> None:
+        """An answer that was kept is dropped."""
+        self._passing = self._step = 0 if used else min(2 * self._step + 1, _MOST_PASSING)
 
 
 class Listings:
@@ -54,7 +81,7 @@ class Listings:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
-        self._asked: OrderedDict[Question, None] = OrderedDict()
+        self._asked: OrderedDict[Question, _Interest] = OrderedDict()
         self._coming: dict[Question, asyncio.Event] = {}
         #: Bytes that are held now.
         self.size = 0
@@ -68,6 +95,7 @@ class Listings:
             self._drop(question)
             return None
         self._kept.move_to_end(question)
+        kept.used = True
         return kept.document
 
     async def wait(self, question: Question) -> bytes | None:
@@ -82,14 +110,16 @@ class Listings:
             return None
         return self.find(question)
 
-    def is_asked_again(self, question: Question) -> bool:
-        """Was it asked a short while ago?"""
-        known = question in self._asked
-        self._asked[question] = None
-        self._asked.move_to_end(question)
+    def is_worth_keeping(self, question: Question) -> bool:
+        """Was it asked a short while ago, and was it of use to keep the answer?"""
+        interest = self._asked.get(question)
+        if interest is not None:
+            self._asked.move_to_end(question)
+            return interest.is_enough()
+        self._asked[question] = _Interest()
         if len(self._asked) > _REMEMBERED:
             self._asked.popitem(last=False)
-        return known
+        return False
 
     @contextmanager
     def coming(self, question: Question) -> Iterator[None]:
@@ -125,3 +155,5 @@ class Listings:
         if kept is not None:
             self.size -= len(kept.document)
             kept.witness.close()
+            if (interest := self._asked.get(question)) is not None:
+                interest.learn(kept.used)

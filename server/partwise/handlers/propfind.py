@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -22,6 +23,8 @@ from partwise.protocol.xml_bodies import parse_propfind
 from partwise.storage.base import Witness
 
 _STATUS = HTTPStatus.MULTI_STATUS
+#: Clients ask the same again and again, each with words of its own; what is refused is not remembered.
+_parsed = lru_cache(64)(parse_propfind)
 
 
 async def propfind(call: Call) -> web.StreamResponse:
@@ -43,18 +46,17 @@ async def propfind(call: Call) -> web.StreamResponse:
     question = Question(target.path, target.slash, depth, body, wishes.minimal, not noroot, call.principal)
     answer = _Answer(call, question, gate)
     if gate is not None or depth is Depth.INFINITY or len(body) > MOST_ASKED:
-        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+        return await answer.stream(headers, answer.blocks(headers))
     listings = services.listings
     document = listings.find(question) or await listings.wait(question)
     if document is not None:
         # No hop: see storage.local.witnesses. Only collections are kept.
         _add_location(call, headers)
         return web.Response(status=_STATUS, reason=reason(_STATUS), headers=headers, body=document)
-    if not listings.is_asked_again(question):
-        return await stream_blocks(call, _STATUS, headers, answer.blocks(headers), reason=reason(_STATUS))
+    if not listings.is_worth_keeping(question):
+        return await answer.stream(headers, answer.blocks(headers))
     with listings.coming(question), answer:
-        blocks = answer.watched(headers)
-        response = await stream_blocks(call, _STATUS, headers, blocks, reason=reason(_STATUS))
+        response = await answer.stream(headers, answer.watched(headers))
         answer.keep()
         return response
 
@@ -80,10 +82,14 @@ class _Answer:
         if self._witness is not None:
             self._witness.close()
 
+    async def stream(self, headers: dict[str, str], blocks: Iterator[bytes]) -> web.StreamResponse:
+        brief = self._question.depth is Depth.ZERO
+        return await stream_blocks(self._call, _STATUS, headers, blocks, reason=reason(_STATUS), brief=brief)
+
     def blocks(self, headers: dict[str, str], *, watched: bool = False) -> Iterator[bytes]:
         """See ``actions.propfind``; all that comes before it is done with the first block too, in the same hop."""
         services, question = self._call.services, self._question
-        asked = parse_propfind(question.body)
+        asked = (_parsed if len(question.body) <= MOST_ASKED else parse_propfind)(question.body)
         if question.depth is Depth.INFINITY and not services.config.infinite_depth:
             raise FiniteDepth("Depth: infinity is not allowed here; ask for Depth: 1, collection by collection.")
         if watched:

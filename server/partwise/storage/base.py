@@ -253,7 +253,8 @@ class Store(Protocol):
     ) -> Iterator[Sequence[Resource]]:
         """As :meth:`members`, or as :meth:`walk` if ``infinite``, in groups: much cheaper where there are many.
 
-        A group has 256 members at most, all of one collection, and is never empty. ``born=False``: ``created_ns`` is not
+        A group has 256 members at most, all of one collection, and is never empty; where it can be it is one by columns
+        (``storage.columns``). ``born=False``: ``created_ns`` is not
         wanted, and 0. ``witness`` is one of this collection; it does not hold any more if the members are such that it
         could not be told of every change.
         """

@@ -8,13 +8,17 @@ import stat
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from partwise.storage.base import Path, Resource
+from partwise.storage.columns import Members
+from partwise.storage.local.born import Born
 
 Birth = Callable[[int, str], int | None]
 
-_KIND = 0o170000  # S_IFMT
+#: Inode, size, mtime and ctime.
+_ETAG = "%x-%x-%x-%x"
 #: A Resource from all of its fields, without the function call that a named tuple's own constructor is.
 _made: Callable[[type[Resource], tuple[Path, bool, int, int, str | None, int]], Resource] = tuple.__new__
 
@@ -68,26 +72,52 @@ def resource(path: Path, status: os.stat_result, directory: int, name: str = "")
 
     A strong ETag: inode, size, mtime and ctime together change with every change of contents.
     """
-    born = _birth(directory, name)
-    created = min(status.st_mtime_ns, status.st_ctime_ns) if born is None else born
+    created = _created(name, status, directory)
     if stat.S_ISDIR(status.st_mode):
         return Resource(path, True, 0, status.st_mtime_ns, None, created)
     return Resource(path, False, status.st_size, status.st_mtime_ns, _etag(status), created)
 
 
 def just_made(path: Path, status: os.stat_result) -> Resource:
-    """As :func:`resource`, of a file that was given its name this moment; when it was made nobody asks."""
+    """As :func:`resource`, of a file of which nobody asks when it was made: ``created_ns`` is 0."""
     return _made(Resource, (path, False, status.st_size, status.st_mtime_ns, _etag(status), 0))
 
 
-def unborn(path: Path, status: os.stat_result) -> Resource:
-    """As :func:`resource`, with nobody asked when it was made: ``created_ns`` is 0."""
-    modified = status.st_mtime_ns
-    if status.st_mode & _KIND == stat.S_IFDIR:
-        return _made(Resource, (path, True, 0, modified, None, 0))
-    return _made(Resource, (path, False, status.st_size, modified, _etag(status), 0))
+def files(parent: Path, names: Sequence[str], statuses: Sequence[os.stat_result], directory: int | None) -> Members:
+    """Of each file what :func:`resource` says; ``created_ns`` is 0 without the directory's descriptor."""
+    sizes = [status.st_size for status in statuses]
+    modified = [status.st_mtime_ns for status in statuses]
+    inodes = [status.st_ino for status in statuses]
+    changed = [status.st_ctime_ns for status in statuses]
+    etags = list(map(_ETAG.__mod__, zip(inodes, sizes, modified, changed, strict=True)))
+    return Members(parent, False, names, sizes, modified, etags, _births(names, statuses, directory))
+
+
+def born_files(parent: Path, names: Sequence[str], found: Born) -> Members:
+    """As :func:`files`."""
+    etags = list(map(_ETAG.__mod__, zip(found.inodes, found.sizes, found.modified_ns, found.changed_ns, strict=True)))
+    return Members(parent, False, names, found.sizes, found.modified_ns, etags, found.created_ns)
+
+
+def collections(
+    parent: Path, names: Sequence[str], statuses: Sequence[os.stat_result], directory: int | None
+) -> Members:
+    """As :func:`files`."""
+    nothing, modified = [0] * len(names), [status.st_mtime_ns for status in statuses]
+    return Members(parent, True, names, nothing, modified, [None] * len(names), _births(names, statuses, directory))
+
+
+def _births(names: Sequence[str], statuses: Sequence[os.stat_result], directory: int | None) -> list[int]:
+    if directory is None:
+        return [0] * len(names)
+    return list(map(_created, names, statuses, repeat(directory)))
+
+
+def _created(name: str, status: os.stat_result, directory: int) -> int:
+    born = _birth(directory, name)
+    return min(status.st_mtime_ns, status.st_ctime_ns) if born is None else born
 
 
 def _etag(status: os.stat_result) -> str:
     # Twice as fast as an f-string, which matters where a million are listed.
-    return "%x-%x-%x-%x" % (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)  # noqa: UP031
+    return _ETAG % (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -16,7 +16,7 @@ from partwise.storage.local.durable import FULL, LeftToSystem
 from partwise.storage.local.measure import never
 from partwise.storage.local.medium import Medium
 from partwise.storage.local.recovery import CREATED
-from partwise.storage.local.status import unborn
+from partwise.storage.local.status import just_made
 from partwise.storage.local.transaction import TransactionMedium, begun
 from partwise.storage.local.witnesses import LocalWitness, Notices
 from partwise.storage.local.writer import LocalWriter
@@ -68,7 +68,7 @@ class LocalStore(LocalWriter):
         if stored is None:
             return None
         found = self._reader.read(path, most)
-        return None if found is None else AtHand(unborn(path, found[0]), found[1], stored)
+        return None if found is None else AtHand(just_made(path, found[0]), found[1], stored)
 
     # -- what has changed
 

@@ -10,22 +10,16 @@ from typing import cast
 from partwise.errors import NotAllowed, NotFound, ParentMissing
 from partwise.storage.base import Path, Resource, Witness
 from partwise.storage.local.beneath import Directories, Root, absent_or_raise
-from partwise.storage.local.status import resource, unborn
+from partwise.storage.local.scanning import Identity, Scan
+from partwise.storage.local.status import resource
 from partwise.storage.local.witnesses import LocalWitness
 
 NO_PARENT = "The parent of this name does not exist or is not a collection."
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-_KIND = 0o170000  # S_IFMT
-
 #: A member, and the identity of what it leads to if it is a link.
-Entry = tuple[Resource, tuple[int, int] | None]
-
-#: Members of one collection, and of the last the identity of what it leads to if it is a link.
-Group = tuple[list[Resource], tuple[int, int] | None]
-#: Members in one group.
-_GROUP = 256
+Entry = tuple[Resource, Identity | None]
 
 
 class LocalFile:
@@ -109,7 +103,7 @@ class LocalTree:
         return self._walk(self._entries(path))
 
     def _walk(self, entries: Iterator[Entry]) -> Iterator[tuple[Resource, bool]]:
-        levels, entered = [entries], set[tuple[int, int]]()
+        levels, entered = [entries], set[Identity]()
         while levels:
             for member, linked in levels[-1]:
                 yield member, linked in entered
@@ -128,73 +122,12 @@ class LocalTree:
     def scan(
         self, path: Path, infinite: bool, *, born: bool = True, witness: Witness | None = None
     ) -> Iterator[Sequence[Resource]]:
-        groups = self._groups(path, infinite, born, witness if isinstance(witness, LocalWitness) else None)
-        return self._descending(groups, born) if infinite else (group for group, _ in groups)
-
-    def _descending(self, groups: Iterator[Group], born: bool) -> Iterator[Sequence[Resource]]:
-        levels, entered = [groups], set[tuple[int, int]]()
-        while levels:
-            for group, linked in levels[-1]:
-                yield group
-                # A collection is the last of its group.
-                last = group[-1]
-                if not last.collection or linked in entered:
-                    continue
-                if linked is not None:
-                    entered.add(linked)
-                try:
-                    levels.append(self._groups(last.path, True, born, None))
-                except (NotFound, NotAllowed):  # gone, or closed to us, since it was listed
-                    continue
-                break
-            else:
-                levels.pop()
-
-    def _groups(self, path: Path, infinite: bool, born: bool, witness: LocalWitness | None) -> Iterator[Group]:
-        groups = self._grouped(path, self._open_collection(path), infinite, born, witness)
-        next(groups)
-        return cast(Iterator[Group], groups)
-
-    def _grouped(
-        self, path: Path, descriptor: int, infinite: bool, born: bool, witness: LocalWitness | None
-    ) -> Iterator[Group | None]:
-        """As :meth:`_scan`, with everything in one loop: at a million members each call counts."""
-        group: list[Resource] = []
-        linked: tuple[int, int] | None = None
-        try:
-            yield None
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    place = (*path, entry.name)
-                    if entry.is_symlink():
-                        if witness is not None:
-                            witness.spoil()
-                        followed = self._entry(place, entry, descriptor)
-                        if followed is None:
-                            continue
-                        member, linked = followed
-                    else:
-                        try:
-                            status = entry.stat(follow_symlinks=False)
-                        except OSError:
-                            continue
-                        kind = status.st_mode & _KIND
-                        if kind != stat.S_IFREG and (kind != stat.S_IFDIR or self._root.is_state(status)):
-                            continue
-                        if not path and self._root.is_hidden(place):
-                            continue
-                        member = resource(place, status, descriptor, entry.name) if born else unborn(place, status)
-                        linked = None
-                        if witness is not None:
-                            witness.note(entry.name, status)
-                    group.append(member)
-                    if len(group) == _GROUP or (infinite and member.collection):
-                        yield group, linked
-                        group, linked = [], None
-            if group:
-                yield group, linked
-        finally:
-            os.close(descriptor)
+        told = witness if isinstance(witness, LocalWitness) else None
+        listing = Scan(self._root, self._follow, born=born, witness=told)
+        descriptor = self._open_collection(path)
+        if infinite:
+            return listing.descendants(path, descriptor, self._open_collection)
+        return listing.members(path, descriptor)
 
     def _open_collection(self, path: Path) -> int:
         with Directories(self._root) as directories:
@@ -225,9 +158,7 @@ class LocalTree:
             return None
         try:
             if entry.is_symlink():
-                with Directories(self._root) as directories:
-                    _, status = directories.locate(path)
-                    return found(directories, path), (status.st_dev, status.st_ino)
+                return self._follow(path)
             status = entry.stat(follow_symlinks=False)
             if self._root.is_state(status):
                 return None
@@ -236,6 +167,12 @@ class LocalTree:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             return None
         return resource(path, status, directory, entry.name), None
+
+    def _follow(self, path: Path) -> tuple[Resource, Identity]:
+        """What a link leads to. Raises NotFound, NotAllowed."""
+        with Directories(self._root) as directories:
+            _, status = directories.locate(path)
+            return found(directories, path), (status.st_dev, status.st_ino)
 
     def open(self, path: Path) -> LocalFile:
         with Directories(self._root) as directories:

@@ -14,13 +14,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import stat
 import struct
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from partwise.errors import NotAllowed, NotFound
 from partwise.storage.base import Path
@@ -168,13 +167,15 @@ class LocalWitness:
         self._good = True
         self._closed = False
 
-    def note(self, name: str, status: os.stat_result) -> None:
+    def note_collection(self, name: str, status: os.stat_result) -> None:
         """A member that is listed."""
-        if stat.S_ISDIR(status.st_mode):
-            self._inner.append((f"{self._place}/{name}", _print(status)))
-            if len(self._inner) > MOST_INNER:
-                self.spoil()
-        elif status.st_nlink != 1:
+        self._inner.append((f"{self._place}/{name}", _print(status)))
+        if len(self._inner) > MOST_INNER:
+            self.spoil()
+
+    def note_files(self, statuses: Iterable[os.stat_result]) -> None:
+        """Members that are listed, one at least."""
+        if {status.st_nlink for status in statuses} != {1}:
             # What is written through another name is told to the watchers of that one.
             self.spoil()
 
