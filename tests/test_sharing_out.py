@@ -67,8 +67,8 @@ def test_away_from_a_batch(folder: Path) -> None:
         # The 100 shows that a worker is at it.
         assert client.sock.recv(4096).startswith(b"HTTP/1.1 100")
         batch = worker_of(client, workers)
-        with opened(port_of(url), 8) as others:
-            assert spread(others, workers) == Counter({worker: 8 for worker in workers if worker != batch})
+        with opened(port_of(url), 1) as others:
+            assert spread(others, workers) == Counter({worker: 1 for worker in workers if worker != batch})
 
 
 def test_nobody_is_lost_with_the_dead(folder: Path) -> None:
@@ -108,3 +108,19 @@ def test_no_descriptor_is_left_behind(folder: Path) -> None:
             with opened(port_of(url), 20) as connections:
                 spread(connections, workers)
         until(lambda: sockets() == before)
+
+
+def test_batches_that_begin_at_once_are_spread(folder: Path) -> None:
+    """Each is running when the next but one comes."""
+    with served(str(folder), "--port", "0", "--workers", "2") as (process, url), ExitStack() as stack:
+        workers = children(process.pid)
+        for _ in range(5):
+            batches = stack.enter_context(opened(port_of(url), 2))
+            for client in batches:
+                client.putrequest("POST", "/")
+                client.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+                client.putheader("Transfer-Encoding", "chunked")
+                client.putheader("Expect", "100-continue")
+                client.endheaders(b"")
+                assert client.sock.recv(4096).startswith(b"HTTP/1.1 100")
+            assert Counter(worker_of(each, workers) for each in batches) == Counter(dict.fromkeys(workers, 1))

@@ -99,7 +99,7 @@ class Seat:
                 best, least = number, found
         return best
 
-    def _weight(self, number: int) -> tuple[int, int]:
+    def _weight(self, number: int) -> tuple[int, int, int]:
         row = self._rows[number]
         return weight(row[1 : 1 + CELLS], sum(row[self._given]) - sum(row[self._taken]))
 

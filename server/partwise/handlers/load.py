@@ -9,9 +9,6 @@ from collections.abc import MutableSequence, Sequence
 _CONNECTIONS, _RESTING, _BATCHES = range(3)
 #: Cells of a load.
 CELLS = 3
-#: Connections that weigh as much as a batch, which keeps a whole interpreter busy. No more of them: a batch that arrives at a
-#: few bytes a second weighs the same, and must not keep everybody else off its process for ever.
-_BATCH = 16
 
 
 class Load:
@@ -47,8 +44,10 @@ class Load:
         self._cells[_BATCHES] -= 1
 
 
-def weight(cells: Sequence[int], coming: int) -> tuple[int, int]:
+def weight(cells: Sequence[int], coming: int) -> tuple[int, int, int]:
     """To be compared: who has less of it gets the next connection. ``coming``: connections that are on their way there."""
     connections = cells[_CONNECTIONS] + coming
-    # What rests is counted now and then, and may have gone since. It decides only between those who are equally busy.
-    return _BATCH * cells[_BATCHES] + max(0, connections - cells[_RESTING]), connections
+    # A batch keeps a whole interpreter busy. But of connections that come at once nobody knows yet which will bring one: would a
+    # batch weigh more than a connection, the others would all go elsewhere, and bring theirs there.
+    # What rests is counted now and then, and may have gone since; so it decides only between those who are equally busy.
+    return max(0, connections - cells[_RESTING]), cells[_BATCHES], connections
