@@ -90,7 +90,7 @@ def operations(client: Client) -> None:
         ]
         rows: dict[str, Mapping[str, Standing]] = {
             f"{prefix}-c": {f"{prefix}-c": None},
-            f"{prefix}-made": {f"{prefix}-made": COLLECTION},
+            f"{prefix}-made/": {f"{prefix}-made": COLLECTION},
             f"{prefix}-a": {f"{prefix}-a": None, f"{prefix}-made/a": a},
             f"{prefix}-d": {f"{prefix}-made/d": COLLECTION, f"{prefix}-made/d/x": x},
             f"{prefix}-new": {f"{prefix}-new": b"new"},

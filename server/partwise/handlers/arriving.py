@@ -51,6 +51,19 @@ class Bounds:
     staging: int | None = None
 
 
+class Promise:
+    """What is still to come of a body whose length is known, in bytes."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def keep(self, size: int) -> None:
+        """So much has come. In any thread, before it is staged: it never counts twice."""
+        self.left = max(0, self.left - size)
+
+
 class Arriving:
     """All bodies in progress in this process. ``staged`` tells how many bytes are received and not published."""
 
@@ -62,7 +75,7 @@ class Arriving:
         self._load = load or Load()
         # By identity: aiohttp's requests are mappings, which have no hash.
         self._requests: dict[int, web.Request] = {}
-        self._promised: dict[int, int] = {}
+        self._promised: dict[int, Promise] = {}
         #: Bytes that came of a body which promised nothing.
         self._taken: dict[int, int] = {}
         self._batches: Counter[str | None] = Counter()
@@ -96,10 +109,10 @@ class Arriving:
         if self._on_their_way() + promised > staging:
             raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
         if promised:
-            self._promised[id(request)] = promised
+            self._promised[id(request)] = Promise(promised)
 
     def _on_their_way(self) -> int:
-        return self._staged() + sum(self._promised.values())
+        return self._staged() + sum(promise.left for promise in self._promised.values())
 
     async def room(self, request: web.Request, size: int, patience: float, alone: Alone | None = None) -> None:
         """Wait, before ``size`` bytes of a body are taken, until there is room for what did not say how much it will be.
@@ -110,8 +123,8 @@ class Arriving:
         staging = self._bounds.staging
         if staging is None:
             return
-        if (promised := self._promised.get(id(request))) is not None:
-            self._promised[id(request)] = max(0, promised - size)
+        if (promise := self.promise(request)) is not None:
+            promise.keep(size)
             return
         taken = self._taken[id(request)] = self._taken.get(id(request), 0) + size
         if alone is None and taken > staging:
@@ -127,6 +140,10 @@ class Arriving:
                     raise _never(staging)
                 raise TryAgain("Too many bytes are on their way to this server. Try again in a few seconds.")
             await asyncio.sleep(_LOOK)
+
+    def promise(self, request: web.Request) -> Promise | None:
+        """Of a body in progress, if it gave one that counts."""
+        return self._promised.get(id(request))
 
     def end(self, request: web.Request) -> None:
         self._requests.pop(id(request), None)

@@ -58,13 +58,19 @@ async def deliver(call: Call, lane: Lane, write: Callable[[bytes | memoryview], 
     with closing(Shortcut(call.request, write)) as shortcut:
         async with aclosing(chunks(call)) as parsed:
             async for data in parsed:
-                shortcut.open(data)
+                promise = arriving.promise(call.request)
+                shortcut.open(data, _nothing if promise is None else promise.keep)
                 try:
                     await lane.run(shortcut.step, data)
                 finally:
                     shortcut.shut()
                     del data  # as in chunks()
-                await arriving.room(call.request, shortcut.read, patience)
+                if promise is None:
+                    await arriving.room(call.request, shortcut.read, patience)
+
+
+def _nothing(size: int) -> None:
+    pass
 
 
 async def _next(request: web.Request) -> bytes:

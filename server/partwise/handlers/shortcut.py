@@ -142,12 +142,14 @@ class Shortcut:
         self._request, self._write = request, write
         self._protocol = request.protocol if isinstance(request.protocol, ShortcutProtocol) else None
         self._socket: socket.socket | None = None
+        self._came: Callable[[int], None] = lambda size: None
         self._left = 0
         #: Bytes that went through the reader of the request, and past it in the last step.
         self._parsed = self.read = 0
 
-    def open(self, data: bytes) -> None:
-        """Before a step, with what the reader of the request gave."""
+    def open(self, data: bytes, came: Callable[[int], None]) -> None:
+        """Before a step, with what the reader of the request gave; ``came`` is told in the step how much else there was."""
+        self._came = came
         self._parsed += len(data)
         self.read = self._left = 0
         if self._protocol is None:
@@ -187,6 +189,7 @@ class Shortcut:
             if not size:
                 return
             self.read += size
+            self._came(size)
             self._write(buffer[:size])
             buffer, other = other, buffer
 
