@@ -139,7 +139,7 @@ def test_a_whole_batch_is_there_or_not(alone: Run, tmp_path: Path) -> None:
     """Power cuts at any moment of it, on a file system with one journal."""
     answers, chance = acknowledged(alone.calls, alone.told), random.Random(3)
     moments: dict[int, Whole] = {}
-    for name in ("whole/a", "all-made"):
+    for name in ("whole/a", "all-made/"):
         whole = Whole.of(answers, name)
         moments |= dict.fromkeys(chance.sample(range(whole.begins, whole.ends), 15), whole)
     disk, outcomes = alone.disk(), set[bool]()
