@@ -61,6 +61,18 @@ def test_groups(store: Failing) -> None:
     committer.close()
 
 
+def test_nothing_is_flushed_that_nobody_waits_for(folder: Path) -> None:
+    store = Failing(os.fspath(folder), durable=False)
+    committer = Committer(store)
+    store.flushing = RuntimeError("there is nothing to flush")
+    found = publish(committer, [publication(store, (str(number),), b"1") for number in range(1000)])
+    assert len(found) == 1000 and all(isinstance(result, Published) for result in found)
+    store.broken = True
+    assert [type(result) for result in publish(committer, [publication(store, ("a",), b"1")])] == [TryAgain]
+    committer.close()
+    store.close()
+
+
 class Held(LocalStore):
     """A store whose disk is slow until it is released; ``order`` tells in which order names appeared."""
 

@@ -278,6 +278,10 @@ class Store(Protocol):
     def stage(self) -> Upload:
         """Room for one body. Nothing of it is visible, and a crash leaves nothing of it behind after the next start."""
 
+    @property
+    def durable(self) -> bool:
+        """Does what it acknowledges survive a power cut? Else nothing is ever waited for."""
+
     def flush(self, publications: Sequence[Publication]) -> None:
         """Make the bytes of sealed uploads durable; :meth:`publish` has less to do then. Not needed before it.
 

@@ -2,7 +2,7 @@
 
 The first one has the bytes of a group written to the disk, the second one gives them their names. So while one group gets
 its names, the disk works on the bytes of the next one, and yet another gathers; the cost of a sync is shared by all that wait
-for it.
+for it. A store that leaves that to the system has the second thread only.
 """
 
 from __future__ import annotations
@@ -50,9 +50,12 @@ class Committer:
         self._arrived: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
         #: Groups whose bytes are on the disk, or why they are not. One may wait: so later ones gather before they are flushed.
         self._flushed: queue.Queue[tuple[Sequence[_Submission], Failure | None] | None] = queue.Queue(1)
+        works = {"flusher": self._flush_all, "committer": self._publish_flushed}
+        if not store.durable:
+            # There is nothing to wait for: one thread does it, and nothing need be handed on.
+            works = {"committer": self._publish_all}
         self._running = [
-            threading.Thread(target=work, name=f"partwise-{name}", daemon=True)
-            for name, work in (("flusher", self._flush_all), ("committer", self._publish_all))
+            threading.Thread(target=work, name=f"partwise-{name}", daemon=True) for name, work in works.items()
         ]
         for thread in self._running:
             thread.start()
@@ -105,14 +108,23 @@ class Committer:
             return _store_failed()
         return None
 
-    def _publish_all(self) -> None:
+    def _publish_flushed(self) -> None:
         while (flushed := self._flushed.get()) is not None:
-            group, failure = flushed
-            publications = _publications(group)
-            results = self._publish(publications) if failure is None else _given_up(publications, failure)
-            self._tell(group, results)
+            self._commit(*flushed)
             # Nothing of it may live on while the thread waits for more.
-            del flushed, group, publications, results
+            del flushed
+
+    def _publish_all(self) -> None:
+        last = False
+        while not last and self._arrived.get():
+            group, last = self._gather()
+            self._commit(group, None)
+            del group
+
+    def _commit(self, group: Sequence[_Submission], failure: Failure | None) -> None:
+        publications = _publications(group)
+        results = self._publish(publications) if failure is None else _given_up(publications, failure)
+        self._tell(group, results)
 
     def _publish(self, publications: Sequence[Publication]) -> Sequence[Result]:
         try:

@@ -46,6 +46,9 @@ _sync_file_range = _load_sync_file_range()
 class Durability:
     """Full: what is acknowledged survives a power cut."""
 
+    #: Does anything here wait for the disk?
+    waits = True
+
     def sync(self, descriptors: Sequence[int], file_system: int) -> None:
         """See :func:`sync`."""
         sync(descriptors, file_system)
@@ -67,6 +70,8 @@ class Durability:
 
 class LeftToSystem(Durability):
     """What is acknowledged survives a kill of the server; the system writes it back some time later, as it likes."""
+
+    waits = False
 
     def sync(self, descriptors: Sequence[int], file_system: int) -> None:
         pass

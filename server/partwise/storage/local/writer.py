@@ -46,6 +46,10 @@ class LocalWriter(LocalTree):
     def stage(self) -> LocalUpload:
         return LocalUpload(self._staging)
 
+    @property
+    def durable(self) -> bool:
+        return self._staging.durability.waits
+
     def flush(self, publications: Sequence[Publication]) -> None:
         self._medium.sync_contents([publishing.local(publication) for publication in publications])
 
