@@ -36,6 +36,16 @@ def spread(connections: list[http.client.HTTPConnection], workers: set[int]) -> 
     return Counter(dict.fromkeys(workers, 0)) + Counter(worker_of(each, workers) for each in connections)
 
 
+def begin_batch(client: http.client.HTTPConnection) -> None:
+    client.putrequest("POST", "/")
+    client.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+    client.putheader("Transfer-Encoding", "chunked")
+    client.putheader("Expect", "100-continue")
+    client.endheaders(b"")
+    # The 100 shows that a worker is at it.
+    assert client.sock.recv(4096).startswith(b"HTTP/1.1 100")
+
+
 def test_one_after_the_other(folder: Path) -> None:
     with served(str(folder), "--port", "0", "--workers", str(WORKERS)) as (process, url), ExitStack() as stack:
         workers = children(process.pid)
@@ -59,13 +69,7 @@ def test_two_at_once_never_meet(folder: Path) -> None:
 def test_away_from_a_batch(folder: Path) -> None:
     with served(str(folder), "--port", "0", "--workers", "2") as (process, url), connected(port_of(url)) as client:
         workers = children(process.pid)
-        client.putrequest("POST", "/")
-        client.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
-        client.putheader("Transfer-Encoding", "chunked")
-        client.putheader("Expect", "100-continue")
-        client.endheaders(b"")
-        # The 100 shows that a worker is at it.
-        assert client.sock.recv(4096).startswith(b"HTTP/1.1 100")
+        begin_batch(client)
         batch = worker_of(client, workers)
         with opened(port_of(url), 1) as others:
             assert spread(others, workers) == Counter({worker: 1 for worker in workers if worker != batch})
@@ -117,10 +121,5 @@ def test_batches_that_begin_at_once_are_spread(folder: Path) -> None:
         for _ in range(5):
             batches = stack.enter_context(opened(port_of(url), 2))
             for client in batches:
-                client.putrequest("POST", "/")
-                client.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
-                client.putheader("Transfer-Encoding", "chunked")
-                client.putheader("Expect", "100-continue")
-                client.endheaders(b"")
-                assert client.sock.recv(4096).startswith(b"HTTP/1.1 100")
+                begin_batch(client)
             assert Counter(worker_of(each, workers) for each in batches) == Counter(dict.fromkeys(workers, 1))

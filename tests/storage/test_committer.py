@@ -73,36 +73,6 @@ def test_nothing_is_flushed_that_nobody_waits_for(folder: Path) -> None:
     store.close()
 
 
-class Held(LocalStore):
-    """A store whose disk is slow until it is released; ``order`` tells in which order names appeared."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.flushing, self.released, self.order = threading.Event(), threading.Event(), list[str]()
-
-    def flush(self, publications: Sequence[Publication]) -> None:
-        self.flushing.set()
-        assert self.released.wait(20)
-        super().flush(publications)
-
-    def publish(self, publications: Sequence[Publication]) -> list[Published | Failure]:
-        self.order += [publication.path[0] for publication in publications]
-        return super().publish(publications)
-
-
-def test_who_may_goes_ahead(folder: Path) -> None:
-    store = Held(os.fspath(folder))
-    committer = Committer(store)
-    committer.submit([publication(store, ("first",), b"1")], lambda found: None)
-    assert store.flushing.wait(20)
-    committer.submit([publication(store, (f"item-{number}",), b"1") for number in range(2)], lambda found: None)
-    committer.submit([publication(store, ("put",), b"1")], lambda found: None, ahead=True)
-    store.released.set()
-    committer.close()
-    store.close()
-    assert store.order == ["first", "put", "item-0", "item-1"]
-
-
 def test_a_failing_store_acknowledges_nothing_and_stops_nobody(store: Failing) -> None:
     committer = Committer(store)
     store.broken = True

@@ -40,7 +40,7 @@ async def store_whole(call: Call, item: Item, body: bytes, lane: Lane, *, condit
         if staged.waiting:
             done(staged)
         else:
-            services.committer.submit([staged.publication], lambda results: done(results[0]), ahead=True)
+            services.committer.submit([staged.publication], lambda results: done(results[0]))
 
     found = await lane.run_until(receive)
     if isinstance(found, Staged):
@@ -79,7 +79,7 @@ def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], result:
 async def _publish(call: Call, staged: Staged) -> Published:
     published: Step[Published | Failure] = Step()
     bell = call.services.hop.bell
-    call.services.committer.submit([staged.publication], lambda results: bell.put(published, results[0]), ahead=True)
+    call.services.committer.submit([staged.publication], lambda results: bell.put(published, results[0]))
     result = await published
     if isinstance(result, Failure):
         raise result

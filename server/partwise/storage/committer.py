@@ -11,7 +11,6 @@ import contextlib
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class _Submission:
 
 
 class Committer:
-    """Publishes what is submitted, in order of submission but for who may go ahead."""
+    """Publishes what is submitted, in order of submission."""
 
     def __init__(
         self, store: Store, told: Callable[[], None] = lambda: None, threads: OneAtATime | None = None
@@ -44,10 +43,7 @@ class Committer:
         """``told`` is called when everybody of a group has been told, on the thread that told them."""
         self._store, self._told = store, told
         self._threads = threads or OneAtATime()
-        self._waiting: deque[_Submission] = deque()
-        self._ahead: deque[_Submission] = deque()
-        #: True for each of both, put in after it; None for the end.
-        self._arrived: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         #: Groups whose bytes are on the disk, or why they are not. One may wait: so later ones gather before they are flushed.
         self._flushed: queue.Queue[tuple[Sequence[_Submission], Failure | None] | None] = queue.Queue(1)
         works = {"flusher": self._flush_all, "committer": self._publish_flushed}
@@ -60,43 +56,37 @@ class Committer:
         for thread in self._running:
             thread.start()
 
-    def submit(self, publications: Sequence[Publication], done: Done, *, ahead: bool = False) -> None:
-        """Hand over sealed uploads. ``done`` gets one result each, in order, on another thread.
-
-        ``ahead``: before what others have waiting, which may be a thousand items of a batch. (For single uploads, of which there
-        are always fewer than a group holds, so that others are never kept out.)
-        """
-        (self._ahead if ahead else self._waiting).append(_Submission(publications, done))
-        self._arrived.put(True)
+    def submit(self, publications: Sequence[Publication], done: Done) -> None:
+        """Hand over sealed uploads. ``done`` gets one result each, in order, on another thread."""
+        self._queue.put(_Submission(publications, done))
 
     def close(self) -> None:
         """Publish what was submitted, then end. Blocks until that is done."""
-        self._arrived.put(None)
+        self._queue.put(None)
         for thread in self._running:
             thread.join()
 
     def _flush_all(self) -> None:
         roam()
         last = False
-        while not last and self._arrived.get():
-            group, last = self._gather()
+        while not last and (first := self._queue.get()) is not None:
+            group, last = self._gather(first)
             self._flushed.put((group, self._flush(_publications(group))))
         self._flushed.put(None)
 
-    def _gather(self) -> tuple[list[_Submission], bool]:
-        """One has arrived; and more may have. The bool says that they were the last."""
-        group: list[_Submission] = []
-        count = 0
-        while True:
-            group.append((self._ahead or self._waiting).popleft())
-            count += len(group[-1].publications)
-            if count >= GROUP:
-                return group, False
+    def _gather(self, first: _Submission) -> tuple[list[_Submission], bool]:
+        """What has arrived with the first one. The bool says that nothing comes after it."""
+        group, count = [first], len(first.publications)
+        while count < GROUP:
             try:
-                if not self._arrived.get_nowait():
-                    return group, True
+                more = self._queue.get_nowait()
             except queue.Empty:
-                return group, False
+                break
+            if more is None:
+                return group, True
+            group.append(more)
+            count += len(more.publications)
+        return group, False
 
     def _flush(self, publications: Sequence[Publication]) -> Failure | None:
         try:
@@ -116,10 +106,10 @@ class Committer:
 
     def _publish_all(self) -> None:
         last = False
-        while not last and self._arrived.get():
-            group, last = self._gather()
+        while not last and (first := self._queue.get()) is not None:
+            group, last = self._gather(first)
             self._commit(group, None)
-            del group
+            del first, group
 
     def _commit(self, group: Sequence[_Submission], failure: Failure | None) -> None:
         publications = _publications(group)
