@@ -71,45 +71,24 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
         store = LocalStore(
             os.fspath(config.directory), quotas=_quotas(config), durable=config.durability == "full", threads=threads
         )
-        hop = Hop()
-        committer = Committer(store, hop.bell.ring, threads)
-        mount = make_mount(config)
-        reports = os.path.join(store.state_folder(), "reports")
-        archive = Archive(reports, config.keep_reports, href=lambda batch: mount.service_href("batches", batch))
-        intake = Intake(Admission(store, AcceptedTypes(config.accept), config.largest_item), factories)
-        accounts = None if file is None else Accounts(file, Verifier())
-        bounds = Bounds(config.max_uploads, config.max_batches, config.max_user_batches, config.max_staging)
-        load = Load()
-        arriving = Arriving(bounds, store.staged, load)
-        app[SERVICES] = Services(
-            config,
-            mount,
-            policy,
-            store,
-            committer,
-            intake,
-            archive,
-            hop,
-            arriving,
-            Background(),
-            accounts,
-            threads=threads,
-            load=load,
-        )
+        made = app[SERVICES] = _make_services(config, store, threads, policy, file, factories)
         stopping = threading.Event()
-        background = [asyncio.create_task(_sweep(archive, hop)), asyncio.create_task(_watch(archive, hop))]
+        background = [
+            asyncio.create_task(_sweep(made.archive, made.hop)),
+            asyncio.create_task(_watch(made.archive, made.hop)),
+        ]
         if config.quota:
-            background.append(asyncio.create_task(_count(store, hop, stopping)))
+            background.append(asyncio.create_task(_count(store, made.hop, stopping)))
         yield
         stopping.set()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await app[SERVICES].background.finished()
-        await asyncio.to_thread(committer.close)
-        if accounts is not None:
-            accounts.verifier.close()
-        hop.close()
+        await made.background.finished()
+        await asyncio.to_thread(made.committer.close)
+        if made.accounts is not None:
+            made.accounts.verifier.close()
+        made.hop.close()
         store.close()
 
     async def stop(app: web.Application) -> None:
@@ -125,6 +104,37 @@ def make_app(config: Config, validators: Sequence[ValidatorFactory] = ()) -> web
     # handler; the middleware also gets what no route can match, such as "*".
     app.router.add_route("*", r"/{target:[\s\S]*}", handle, expect_handler=leave_to_handler)
     return app
+
+
+def _make_services(
+    config: Config,
+    store: LocalStore,
+    threads: OneAtATime,
+    policy: Policy,
+    file: HtpasswdFile | None,
+    factories: Sequence[ValidatorFactory],
+) -> Services:
+    """On top of a store; to be closed by whoever asked for them."""
+    hop = Hop()
+    mount = make_mount(config)
+    reports = os.path.join(store.state_folder(), "reports")
+    bounds = Bounds(config.max_uploads, config.max_batches, config.max_user_batches, config.max_staging)
+    load = Load()
+    return Services(
+        config,
+        mount,
+        policy,
+        store,
+        Committer(store, hop.bell.ring, threads),
+        Intake(Admission(store, AcceptedTypes(config.accept), config.largest_item), factories),
+        Archive(reports, config.keep_reports, href=lambda batch: mount.service_href("batches", batch)),
+        hop,
+        Arriving(bounds, store.staged, load),
+        Background(),
+        None if file is None else Accounts(file, Verifier()),
+        threads=threads,
+        load=load,
+    )
 
 
 def _make_policy(config: Config) -> Policy:

@@ -144,7 +144,8 @@ class _Upload:
             # Whoever has the answer may send the next one.
             leave = ExitStack()
             leave.callback(self._call.services.arriving.end_batch, self._call.principal)
-            if receiving.done():
+            # Its report ends a moment before the task that wrote it.
+            if receiving.done() or self._report.ended:
                 leave.close()
             self._call.services.background.start(self._close(receiving, telling, leave))
         assert self._response is not None
